@@ -1,0 +1,67 @@
+//! Block compression: none, lz4, zstd.
+
+use super::Malformed;
+
+/// How stored bytes were compressed. The number is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    /// As they are.
+    Raw = 0,
+    /// An lz4 block.
+    Lz4 = 1,
+    /// A zstd frame.
+    Zstd = 2,
+}
+
+impl Codec {
+    /// The codec of a number from disk.
+    pub fn from_u8(n: u8) -> Option<Self> {
+        match n {
+            0 => Some(Self::Raw),
+            1 => Some(Self::Lz4),
+            2 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+/// Compresses. `level` is for zstd; the others have none.
+pub fn compress(codec: Codec, level: i32, raw: &[u8]) -> Vec<u8> {
+    match codec {
+        Codec::Raw => raw.to_vec(),
+        Codec::Lz4 => lz4_flex::block::compress(raw),
+        // zstd into a vector can only fail for lack of memory; raw is always right, if larger.
+        Codec::Zstd => zstd::bulk::compress(raw, level).unwrap_or_default(),
+    }
+}
+
+/// Compresses and keeps the result if it saves at least one eighth; else the answer is `(Raw, None)`: store `raw` itself.
+pub fn compress_if_smaller(codec: Codec, level: i32, raw: &[u8]) -> (Codec, Option<Vec<u8>>) {
+    if codec == Codec::Raw || raw.len() < 32 {
+        return (Codec::Raw, None);
+    }
+    let packed = compress(codec, level, raw);
+    if !packed.is_empty() && packed.len() <= raw.len() - raw.len() / 8 {
+        (codec, Some(packed))
+    } else {
+        (Codec::Raw, None)
+    }
+}
+
+/// Decompresses to exactly `raw_len` bytes. The caller has bounded `raw_len` and verified the checksum of `stored`; still,
+/// every mismatch is an error.
+pub fn decompress(codec: Codec, stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Malformed> {
+    let bad = Malformed { at: 0, expected: "a compressed block of the stated length" };
+    let raw = match codec {
+        Codec::Raw => stored.to_vec(),
+        Codec::Lz4 => {
+            let mut raw = vec![0; raw_len];
+            let n = lz4_flex::block::decompress_into(stored, &mut raw).map_err(|_| bad)?;
+            raw.truncate(n);
+            raw
+        }
+        Codec::Zstd => zstd::bulk::decompress(stored, raw_len).map_err(|_| bad)?,
+    };
+    if raw.len() == raw_len { Ok(raw) } else { Err(bad) }
+}

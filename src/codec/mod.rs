@@ -1,0 +1,18 @@
+//! How values become bytes: fixed integers, varints, checksums, compression.
+//!
+//! Decoders never panic and never trust a length: every read goes through [`Reader`], which answers [`Malformed`] instead.
+
+mod checksum;
+mod compress;
+mod header;
+mod reader;
+mod writer;
+
+pub use checksum::{Crc, crc, crc_parts};
+pub use compress::{Codec, compress, compress_if_smaller, decompress};
+pub use header::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
+pub use reader::{Malformed, Reader};
+pub use writer::{put_bytes, put_u16, put_u32, put_u64, put_varint, put_zigzag, varint_len, zigzag};
+
+#[cfg(test)]
+mod tests;

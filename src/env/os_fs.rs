@@ -1,0 +1,164 @@
+//! The operating system's files.
+#![allow(clippy::disallowed_methods, reason = "this is what stands behind env::Fs")]
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Access, DirEntry, File, FileLock, Fs, map};
+
+/// Files through system calls.
+#[derive(Debug, Default)]
+pub struct OsFs(());
+
+impl OsFs {
+    /// The file system of this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Fs for OsFs {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match access {
+            Access::Read => {}
+            Access::ReadWrite => _ = options.write(true),
+            Access::CreateNew => _ = options.write(true).create_new(true),
+        }
+        Ok(Arc::new(OsFile(options.open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            // A file that vanishes while its directory is being listed is not there.
+            let Ok(meta) = entry.metadata() else { continue };
+            let len = if meta.is_dir() { 0 } else { meta.len() };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(DirEntry { name, is_dir: meta.is_dir(), len });
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        fs::exists(path)
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {
+                // For the error message of whoever finds the store locked; nothing depends on it.
+                let _ = file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id()));
+                Ok(Some(Box::new(OsLock { _file: file })))
+            }
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    fn free_space(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+struct OsLock {
+    _file: fs::File,
+}
+
+impl FileLock for OsLock {}
+
+struct OsFile(fs::File);
+
+impl File for OsFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::io::Errno;
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), offset, len) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros_past_end(&self.0, offset, len),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        write_zeros_past_end(&self.0, offset, len)
+    }
+
+    fn map(&self, len: u64) -> io::Result<Bytes> {
+        map::map(&self.0, len)
+    }
+
+    fn link_count(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.nlink())
+    }
+}
+
+/// Reserves space where there is no `fallocate`: writes zeros behind the end of the file.
+fn write_zeros_past_end(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    let end = offset.saturating_add(len);
+    let mut at = file.metadata()?.len();
+    let zeros = [0; 64 << 10];
+    while at < end {
+        let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(zeros.len());
+        file.write_all_at(zeros.get(..step).unwrap_or(&zeros), at)?;
+        at = at.saturating_add(step as u64);
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Recension: an embedded storage engine for things that are edited.
+
+pub mod codec;
+pub mod env;
+mod error;
+pub mod limits;
+pub mod model;
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use error::{Corruption, Error, ErrorKind, Result};

@@ -1,0 +1,99 @@
+//! Every size limit in one place, with the arithmetic between them asserted at compile time.
+
+/// Longest entity id, bytes.
+pub const ENTITY_LEN_MAX: usize = 512;
+/// Largest content, bytes. The format reserves staged contents for more.
+pub const CONTENT_LEN_MAX: usize = 16 << 20;
+/// Most contents (slots) of one revision.
+pub const SLOTS_MAX: usize = 64;
+/// All attributes of one revision together, encoded bytes.
+pub const ATTRIBUTES_LEN_MAX: usize = 4 << 10;
+/// All cold fields of one revision together, encoded bytes.
+pub const FIELDS_LEN_MAX: usize = 32 << 10;
+/// Largest revision number.
+pub const REVISION_NUMBER_MAX: u64 = (1 << 63) - 1;
+/// Largest frame: one commit with all its contents, bytes.
+pub const FRAME_LEN_MAX: usize = (16 << 20) + (64 << 10);
+/// Most records of one frame.
+pub const FRAME_RECORDS_MAX: usize = 16 << 10;
+/// A request id is looked for among this many of an entity's newest revisions.
+pub const REPLAY_REVISIONS: u64 = 16;
+/// An authored time may be this far after the commit and still count as effective time, µs.
+pub const AUTHORED_AHEAD_MAX_US: i64 = 24 * 3600 * 1_000_000;
+/// A forward step of the wall clock against the monotonic one that is not believed at once, µs.
+pub const CLOCK_STEP_MAX_US: i64 = 3600 * 1_000_000;
+
+const _: () = {
+    assert!(CONTENT_LEN_MAX + FIELDS_LEN_MAX + ENTITY_LEN_MAX + 4096 <= FRAME_LEN_MAX);
+    assert!(ATTRIBUTES_LEN_MAX < FIELDS_LEN_MAX);
+    assert!(SLOTS_MAX <= u16::MAX as usize);
+    assert!(FRAME_LEN_MAX < u32::MAX as usize);
+};
+
+/// Sizes that decide when files are sealed, flushed, split and merged. Production uses [`Limits::PRODUCTION`]; the simulator
+/// runs with [`Limits::TINY`], so that all of it happens in every seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A segment is sealed before a commit that would take it past this many bytes of frames.
+    pub segment_bytes: u64,
+    /// A segment is sealed before a commit that would take it past this many records.
+    pub segment_records: u32,
+    /// Log space is reserved in steps that start here and double up to `segment_bytes`.
+    pub reserve_first: u64,
+    /// Entries of a directory block.
+    pub directory_block_records: u32,
+    /// A memtable is rotated at this size in memory, bytes.
+    pub memtable_bytes: u64,
+    /// A memtable is rotated when this many log bytes were written since the last rotation (bounds replay).
+    pub memtable_log_bytes: u64,
+    /// Rows of a hot block in a table.
+    pub block_rows: u32,
+    /// Target of an entity block or plain block, uncompressed bytes.
+    pub block_bytes: u32,
+    /// A table is closed at the next entity boundary once it has this many bytes.
+    pub table_bytes: u64,
+    /// Level 0 is compacted at this many tables.
+    pub level0_tables: u32,
+    /// Target size of level 1, bytes; each further level holds `level_ratio` times as much.
+    pub level1_bytes: u64,
+    /// See `level1_bytes`.
+    pub level_ratio: u32,
+    /// A manifest is rewritten as a snapshot when its edits pass this many bytes.
+    pub manifest_bytes: u64,
+}
+
+impl Limits {
+    /// What a store uses.
+    pub const PRODUCTION: Self = Self {
+        segment_bytes: 64 << 20,
+        segment_records: 64 << 10,
+        reserve_first: 256 << 10,
+        directory_block_records: 512,
+        memtable_bytes: 32 << 20,
+        memtable_log_bytes: 256 << 20,
+        block_rows: 512,
+        block_bytes: 8 << 10,
+        table_bytes: 32 << 20,
+        level0_tables: 4,
+        level1_bytes: 64 << 20,
+        level_ratio: 10,
+        manifest_bytes: 1 << 20,
+    };
+
+    /// What the simulator uses: a few dozen commits reach every transition.
+    pub const TINY: Self = Self {
+        segment_bytes: 16 << 10,
+        segment_records: 64,
+        reserve_first: 4 << 10,
+        directory_block_records: 8,
+        memtable_bytes: 8 << 10,
+        memtable_log_bytes: 24 << 10,
+        block_rows: 8,
+        block_bytes: 256,
+        table_bytes: 2 << 10,
+        level0_tables: 2,
+        level1_bytes: 4 << 10,
+        level_ratio: 4,
+        manifest_bytes: 4 << 10,
+    };
+}
