@@ -3,7 +3,9 @@
 pub mod codec;
 pub mod env;
 mod error;
+pub mod index;
 pub mod limits;
+pub mod manifest;
 pub mod model;
 #[cfg(feature = "sim")]
 pub mod sim;

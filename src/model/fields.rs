@@ -6,11 +6,11 @@
 //!  1 author            bytes             6 request id   16 bytes
 //!  2 comment           bytes             7 origin id    varint
 //!  3 content type      bytes             8 attribute    name length: varint, name, value     (repeated, ascending names)
-//!  4 schema version    varint            9 slot         role length: varint, role, back: varint, slot: varint, length: varint, tag: 8
+//!  4 schema version    varint            9 slot         role length: varint, role, sequence: varint, slot: varint, length: varint, tag: 8
 //!  5 tag               bytes (repeated)  other          kept as they are
 //! ```
-//! A slot's `back` is the revision's sequence minus the sequence that holds the bytes: 0 if the revision wrote them itself. So
-//! the encoding does not depend on the sequence number and can be made before it is known.
+//! A slot whose bytes the revision wrote itself has sequence 0 (no change has that number), a reused one the sequence that holds
+//! the bytes. So the encoding does not depend on the revision's own sequence number and can be made before that is known.
 
 use bytes::Bytes;
 
@@ -36,7 +36,8 @@ pub struct Fields {
     pub origin_id: Option<u64>,
     /// Further attributes by name, ascending, each name once.
     pub attributes: Vec<(Bytes, Bytes)>,
-    /// Further contents: role and place. `None`: the source withheld it. The sequence is relative until [`Fields::resolve`].
+    /// Further contents: role and place. `None`: the source withheld it. Sequence 0 means the revision's own; see
+    /// [`Fields::resolve`].
     pub slots: Vec<(Bytes, Option<ContentRef>)>,
     /// Fields that a newer version wrote: tag and value, as they are.
     pub unknown: Vec<(u64, Bytes)>,
@@ -46,7 +47,7 @@ pub struct Fields {
 pub type FieldsError = Malformed;
 
 impl Fields {
-    /// Encodes. Slot addresses must be relative: `sequence` holds how far back the bytes are.
+    /// Encodes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut field = |tag: u64, value: &[u8]| {
@@ -131,11 +132,13 @@ impl Fields {
         Ok(fields)
     }
 
-    /// Turns relative slot addresses into absolute ones, for the revision of that sequence number.
+    /// Fills in the revision's own sequence number where a slot says 0.
     pub fn resolve(&mut self, sequence: u64) {
         for (_, content) in &mut self.slots {
-            if let Some(content) = content {
-                content.address.sequence = sequence.saturating_sub(content.address.sequence);
+            if let Some(content) = content
+                && content.address.sequence == 0
+            {
+                content.address.sequence = sequence;
             }
         }
     }
@@ -160,7 +163,7 @@ fn decode_slot(value: &Bytes) -> Result<(Bytes, Option<ContentRef>), Malformed> 
     if reader.is_empty() {
         return Ok((role, None));
     }
-    let sequence = reader.varint("how far back a slot's content is")?;
+    let sequence = reader.varint("the sequence of a slot's content")?;
     let slot = reader.varint_max(u64::from(u16::MAX), "a slot number")? as u16;
     let len = reader.varint_max(u64::from(u32::MAX), "a content length")? as u32;
     let tag = reader.u64("a digest tag")?;

@@ -1,0 +1,5 @@
+//! Which files make up the store now.
+
+mod state;
+
+pub use state::{Holder, State, TableInfo, ValueFileInfo};

@@ -1,0 +1,105 @@
+//! What a manifest says.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::codec::{FileId, FileKind};
+
+/// A table of the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableInfo {
+    /// 0 revisions, 1 annotations, 16 and up views.
+    pub keyspace: u16,
+    /// Its level; 0 is the newest.
+    pub level: u8,
+    /// Which file.
+    pub id: FileId,
+    /// File length, bytes.
+    pub len: u64,
+    /// BLAKE3 of the file.
+    pub blake3: [u8; 32],
+    /// Smallest entity (or plain key).
+    pub first: Bytes,
+    /// Largest entity (or plain key), inclusive.
+    pub last: Bytes,
+    /// Smallest sequence number of its rows.
+    pub sequence_first: u64,
+    /// Largest sequence number of its rows.
+    pub sequence_last: u64,
+    /// How many rows (or plain keys).
+    pub rows: u64,
+    /// How many entities; 0 for a plain table.
+    pub entities: u64,
+}
+
+/// A sealed value file: a segment, later a pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueFileInfo {
+    /// Which file.
+    pub id: FileId,
+    /// Segment or pack.
+    pub kind: FileKind,
+    /// File length, bytes.
+    pub len: u64,
+    /// BLAKE3 of the file; all zeros where it was not taken.
+    pub blake3: [u8; 32],
+    /// Its rectangle: first sequence number,
+    pub sequence_first: u64,
+    /// last sequence number (inclusive),
+    pub sequence_last: u64,
+    /// smallest entity (empty: no lower bound),
+    pub entity_first: Bytes,
+    /// and largest entity (inclusive; empty: no upper bound).
+    pub entity_last: Bytes,
+    /// How often the rectangle was rewritten; the highest wins.
+    pub generation: u32,
+    /// Changes up to this sequence number had their annotations applied when it was written.
+    pub annotation_watermark: u64,
+    /// Changes in it.
+    pub records: u64,
+    /// Content bytes in it, uncompressed.
+    pub raw_bytes: u64,
+    /// Content bytes in it, as stored.
+    pub stored_bytes: u64,
+    /// Of those, bytes that something still refers to.
+    pub live_bytes: u64,
+    /// Checksum of the last frame: the next segment's header repeats it.
+    pub last_checksum: u32,
+}
+
+/// A checkpoint (a second set of links to this store's files) that was made and is not known to be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Where it was put.
+    pub path: String,
+    /// The last sequence number in it.
+    pub sequence: u64,
+    /// When, µs.
+    pub made: i64,
+}
+
+/// Everything a manifest says, edits applied.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct State {
+    /// The store's id.
+    pub store: [u8; 16],
+    /// Changes whenever sequence numbers may have been lost: part of every feed cursor.
+    pub incarnation: u64,
+    /// Writer epoch.
+    pub epoch: u64,
+    /// The next file number to give out.
+    pub next_file: u64,
+    /// All tables by (keyspace, file).
+    pub tables: BTreeMap<(u16, FileId), TableInfo>,
+    /// All sealed value files.
+    pub value_files: BTreeMap<FileId, ValueFileInfo>,
+    /// Per keyspace: all changes up to this sequence number are in its tables. Replay starts behind the smallest.
+    pub flushed: BTreeMap<u16, u64>,
+    /// The log was known to be durable up to here when this was written: (file number, offset).
+    pub promise: (u64, u64),
+    /// Files that a job has announced and not yet installed: removed at the next open.
+    pub intents: BTreeMap<FileId, FileKind>,
+    /// Checkpoints of this store.
+    pub holders: Vec<Holder>,
+}
