@@ -23,7 +23,8 @@ use crate::{Error, Result};
 /// Length of the common header, bytes.
 pub const FILE_HEADER_LEN: usize = 64;
 
-const MAGIC: [u8; 8] = *b"\x89RCNS\r\n\x1a";
+/// The first bytes of every file.
+pub const MAGIC: [u8; 8] = *b"\x89RCNS\r\n\x1a";
 
 /// What a file is. The number is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -33,6 +33,18 @@ pub struct TableInfo {
     pub entities: u64,
 }
 
+impl TableInfo {
+    /// What kind of file it is: the revisions have a format of their own, all other keyspaces share one.
+    pub fn kind(&self) -> FileKind {
+        table_kind(self.keyspace)
+    }
+}
+
+/// The kind of file that holds the tables of a keyspace.
+pub(super) fn table_kind(keyspace: u16) -> FileKind {
+    if keyspace == 0 { FileKind::RevisionTable } else { FileKind::PlainTable }
+}
+
 /// A sealed value file: a segment, later a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueFileInfo {
@@ -88,7 +100,7 @@ pub struct State {
     pub incarnation: u64,
     /// Writer epoch.
     pub epoch: u64,
-    /// The next file number to give out.
+    /// All file numbers below are reserved: given out, or skipped for ever once the store is opened again.
     pub next_file: u64,
     /// All tables by (keyspace, file).
     pub tables: BTreeMap<(u16, FileId), TableInfo>,
@@ -100,6 +112,13 @@ pub struct State {
     pub promise: (u64, u64),
     /// Files that a job has announced and not yet installed: removed at the next open.
     pub intents: BTreeMap<FileId, FileKind>,
+    /// Files that were removed from this store and may still be in the directory (a reader has them open, or the process ended
+    /// before they were unlinked): deleted at the next open at the latest.
+    pub obsolete: BTreeMap<FileId, FileKind>,
     /// Checkpoints of this store.
     pub holders: Vec<Holder>,
+    /// Small named values: settings that must not change, marks of views.
+    pub options: BTreeMap<String, Bytes>,
+    /// Edits of a newer version that may be skipped, as (tag, body) in the order they came: kept when the manifest is rewritten.
+    pub kept: Vec<(u64, Bytes)>,
 }

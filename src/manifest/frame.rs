@@ -1,0 +1,99 @@
+//! Frames: what a manifest file consists of behind its header. See [`super`] for the picture.
+
+use crate::codec::{Crc, Reader, put_u32, put_u64};
+
+/// A frame's fixed part, bytes.
+pub(super) const FRAME_HEADER_LEN: usize = 32;
+/// Frames start on this grid.
+pub(super) const GRID: usize = 8;
+/// Largest payload, bytes.
+pub(super) const PAYLOAD_LEN_MAX: usize = 1 << 30;
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum FrameKind {
+    /// The whole state. The first frame of every manifest file, and only that.
+    Snapshot = 1,
+    /// One commit.
+    Edits = 2,
+    /// No payload: says that everything before it is durable.
+    Promise = 3,
+}
+
+impl FrameKind {
+    fn from_u8(n: u8) -> Option<Self> {
+        [Self::Snapshot, Self::Edits, Self::Promise].into_iter().find(|kind| *kind as u8 == n)
+    }
+}
+
+/// The fixed part of a frame without its checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub(super) kind: FrameKind,
+    /// Payload length, without padding.
+    pub(super) len: usize,
+    /// Which commit: the last one in a snapshot, this one, the last one before a promise.
+    pub(super) number: u64,
+    /// Everything before this offset was durable when the frame was written.
+    pub(super) synced: u64,
+    /// Checksum of the frame before, or of the file's header.
+    pub(super) predecessor: u32,
+}
+
+impl FrameHeader {
+    /// Length of the frame with payload and padding.
+    pub(super) fn frame_len(&self) -> usize {
+        FRAME_HEADER_LEN.saturating_add(self.len.saturating_add(GRID - 1) / GRID * GRID)
+    }
+}
+
+/// A frame whose checksum is right.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) header: FrameHeader,
+    pub(super) payload: &'a [u8],
+    pub(super) checksum: u32,
+}
+
+/// Writes a frame for `offset` of a file with this salt. Answers its bytes and its checksum.
+pub(super) fn encode(salt: u64, offset: u64, header: FrameHeader, payload: &[u8]) -> (Vec<u8>, u32) {
+    debug_assert_eq!(header.len, payload.len());
+    let mut out = Vec::with_capacity(header.frame_len());
+    put_u32(&mut out, header.len as u32);
+    out.extend_from_slice(&[header.kind as u8, 0, 0, 0]);
+    put_u64(&mut out, header.number);
+    put_u64(&mut out, header.synced);
+    put_u32(&mut out, header.predecessor);
+    let mut body = payload.to_vec();
+    body.resize(header.frame_len() - FRAME_HEADER_LEN, 0);
+    let checksum = Crc::new().number(salt).number(offset).bytes(&out).bytes(&body).finish();
+    put_u32(&mut out, checksum);
+    out.extend_from_slice(&body);
+    (out, checksum)
+}
+
+/// The fixed part at `offset`, whatever its checksum says; `None` if it cannot be one.
+pub(super) fn peek(file: &[u8], offset: usize) -> Option<FrameHeader> {
+    let mut r = Reader::new(file.get(offset..)?);
+    let len = usize::try_from(r.u32("").ok()?).ok().filter(|len| *len <= PAYLOAD_LEN_MAX)?;
+    let kind = FrameKind::from_u8(r.u8("").ok()?)?;
+    if r.array::<3>("").ok()? != [0; 3] {
+        return None;
+    }
+    let (number, synced) = (r.u64("").ok()?, r.u64("").ok()?);
+    let predecessor = r.u32("").ok()?;
+    (synced <= offset as u64).then_some(FrameHeader { kind, len, number, synced, predecessor })
+}
+
+/// The frame at `offset`, if there is one whose checksum is right.
+pub(super) fn read(file: &[u8], salt: u64, offset: usize) -> Option<Frame<'_>> {
+    let header = peek(file, offset)?;
+    let bytes = file.get(offset..offset.checked_add(header.frame_len())?)?;
+    let (fixed, body) = bytes.split_at_checked(FRAME_HEADER_LEN)?;
+    let (fixed, stored) = fixed.split_at_checked(FRAME_HEADER_LEN - 4)?;
+    let checksum = Crc::new().number(salt).number(offset as u64).bytes(fixed).bytes(body).finish();
+    let (payload, padding) = body.split_at_checked(header.len)?;
+    let valid = stored == checksum.to_le_bytes() && padding.iter().all(|byte| *byte == 0);
+    valid.then_some(Frame { header, payload, checksum })
+}

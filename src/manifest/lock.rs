@@ -1,0 +1,81 @@
+//! One process, one handle: who may open a store.
+//!
+//! Two locks, because each misses something: the file lock keeps other processes out (and on some systems not this one), the
+//! registry keeps this process from opening a store twice.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::env::{Access, Env, FileLock, Fs, read_at_most};
+use crate::error::IoContext;
+use crate::{Error, Result};
+
+/// The lock file's name.
+pub const LOCK_FILE: &str = "LOCK";
+
+/// Stores that are open in this process, by file system and directory. Every [`Fs`] instance is a world of its own (the
+/// simulator makes many); two instances of the real one meet at the file lock.
+static OPEN: Mutex<BTreeSet<(usize, PathBuf)>> = Mutex::new(BTreeSet::new());
+
+/// The right to use a store. Dropping it gives it up.
+pub struct StoreLock {
+    key: (usize, PathBuf),
+    /// Keeps the address in `key` from being given to another file system.
+    _fs: Arc<dyn Fs>,
+    /// `None` only while dropping.
+    file: Option<Box<dyn FileLock>>,
+}
+
+impl StoreLock {
+    /// Takes the lock of the store in `dir`, which must be there. Does not wait.
+    ///
+    /// # Errors
+    /// `Locked`, naming the owner as far as can be told; `Io`.
+    pub fn acquire(env: &Env, dir: &Path) -> Result<Self> {
+        let canonical = env.fs.canonical(dir).context("find", dir)?;
+        let key = (Arc::as_ptr(&env.fs).cast::<()>() as usize, canonical);
+        // Held throughout: two threads that open the same store must not both pass.
+        let mut open = OPEN.lock();
+        if open.contains(&key) {
+            return Err(locked(dir, "this process"));
+        }
+        let path = dir.join(LOCK_FILE);
+        let file = env.fs.try_lock(&path).context("lock", &path)?;
+        let Some(file) = file else { return Err(locked(dir, &owner(env.fs.as_ref(), &path))) };
+        open.insert(key.clone());
+        Ok(Self { key, _fs: env.fs.clone(), file: Some(file) })
+    }
+}
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        let mut open = OPEN.lock();
+        self.file = None;
+        open.remove(&self.key);
+    }
+}
+
+impl std::fmt::Debug for StoreLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreLock").field("dir", &self.key.1).finish_non_exhaustive()
+    }
+}
+
+fn locked(dir: &Path, owner: &str) -> Error {
+    Error::Locked { path: dir.to_path_buf(), owner: owner.to_string() }
+}
+
+/// What the lock file says. Only for the message.
+fn owner(fs: &dyn Fs, path: &Path) -> String {
+    let mut buf = [0; 64];
+    let read = fs.open(path, Access::Read).and_then(|file| read_at_most(file.as_ref(), &mut buf, 0));
+    let text = buf.get(..read.unwrap_or(0)).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    match text.map(str::trim).filter(|text| text.starts_with("process ")) {
+        Some(text) if text == format!("process {}", std::process::id()) => "this process".into(),
+        Some(text) if !text.chars().any(char::is_control) => text.into(),
+        _ => "another process".into(),
+    }
+}
