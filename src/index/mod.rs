@@ -1,5 +1,9 @@
 //! The index: an LSM over rows keyed (entity ascending, revision descending).
 
+pub mod annotations;
+pub mod levels;
+pub mod memtable;
+pub mod merge;
 mod source;
 
 pub use source::{EntityRange, Order, RowIter, RunCursor, RunInfo, Source, entity_hash};
