@@ -5,5 +5,7 @@ pub mod levels;
 pub mod memtable;
 pub mod merge;
 mod source;
+#[cfg(test)]
+mod testing;
 
 pub use source::{EntityRange, Order, RowIter, RunCursor, RunInfo, Source, entity_hash};
