@@ -1,6 +1,7 @@
 //! The index: an LSM over rows keyed (entity ascending, revision descending).
 
 pub mod annotations;
+pub mod compaction;
 pub mod levels;
 pub mod memtable;
 pub mod merge;

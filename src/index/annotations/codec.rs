@@ -46,13 +46,33 @@ pub fn encode_value(annotation: &Annotation) -> Vec<u8> {
     value
 }
 
-/// The entity of a key.
+/// What stands in a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyParts {
+    /// Whose revisions.
+    pub entity: Entity,
+    /// First revision number.
+    pub first: u64,
+    /// Last revision number.
+    pub last: u64,
+    /// Sequence number of the change.
+    pub sequence: u64,
+}
+
+/// The parts of a key.
 ///
 /// # Errors
 /// `Malformed` if the bytes are not a key.
-pub fn decode_entity(key: &[u8]) -> Result<Entity, Malformed> {
+pub fn decode_key(key: &[u8]) -> Result<KeyParts, Malformed> {
     let mut reader = Reader::new(key);
-    entity(&mut reader)
+    let entity = entity(&mut reader)?;
+    let mut number =
+        |expected| -> Result<u64, Malformed> { Ok(u64::from_be_bytes(reader.array::<8>(expected)?)) };
+    let first = number("the first revision of an annotation")?;
+    let last = number("the last revision of an annotation")?;
+    let sequence = number("the sequence of an annotation")?;
+    reader.end("the end of an annotation's key")?;
+    Ok(KeyParts { entity, first, last, sequence })
 }
 
 fn entity(reader: &mut Reader<'_>) -> Result<Entity, Malformed> {
@@ -79,15 +99,7 @@ fn entity(reader: &mut Reader<'_>) -> Result<Entity, Malformed> {
 /// # Errors
 /// `Malformed` if the bytes are neither, or of a kind that this version does not know.
 pub fn decode(key: &[u8], value: &[u8]) -> Result<StoredAnnotation, Malformed> {
-    let mut reader = Reader::new(key);
-    let entity = entity(&mut reader)?;
-    let mut number =
-        |expected| -> Result<u64, Malformed> { Ok(u64::from_be_bytes(reader.array::<8>(expected)?)) };
-    let first = number("the first revision of an annotation")?;
-    let last = number("the last revision of an annotation")?;
-    let sequence = number("the sequence of an annotation")?;
-    reader.end("the end of an annotation's key")?;
-
+    let KeyParts { entity, first, last, sequence } = decode_key(key)?;
     let mut reader = Reader::new(value);
     let kind = AnnotationKind::from_u8(reader.u8("an annotation kind")?)
         .ok_or_else(|| reader.malformed("an annotation kind that this version knows (1 hide, 2 show)"))?;

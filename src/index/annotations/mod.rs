@@ -15,7 +15,7 @@ mod codec;
 mod fold;
 mod source;
 
-pub use codec::{decode, decode_entity, encode_key, encode_value, key_prefix};
+pub use codec::{KeyParts, decode, decode_key, encode_key, encode_value, key_prefix};
 pub use fold::{Interval, fold};
 pub use source::AnnotationSource;
 

@@ -96,7 +96,7 @@ proptest! {
         prop_assert_eq!(encode_key(&first).starts_with(&key_prefix(&b.0)), a.0 == b.0);
         let value = encode_value(&first.annotation);
         prop_assert_eq!(decode(&encode_key(&first), &value).unwrap(), first.clone());
-        prop_assert_eq!(decode_entity(&encode_key(&first)).unwrap(), first.annotation.entity);
+        prop_assert_eq!(decode_key(&encode_key(&first)).unwrap().entity, first.annotation.entity);
     }
 }
 

@@ -50,11 +50,13 @@ pub trait OpenTables: Send + Sync {
     fn annotations(&self, info: &TableInfo) -> Result<Arc<dyn AnnotationSource>>;
 }
 
-/// A change of the tables: what a flush or a compaction hands to the manifest. A table that only changes its level is in both lists.
+/// A change of the tables: what a flush or a compaction hands to the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableEdit {
     /// Tables that go, by keyspace and file.
     pub removed: Vec<(u16, FileId)>,
+    /// Tables that change to another level as they are.
+    pub moved: Vec<(u16, FileId, u8)>,
     /// Tables that come.
     pub added: Vec<TableInfo>,
 }
@@ -75,25 +77,18 @@ impl Levels {
     /// Whatever opening them gives, or a broken invariant (see [`invariants::check_structure`]).
     pub fn open<'a>(tables: impl IntoIterator<Item = &'a TableInfo>, open: &dyn OpenTables) -> Result<Self> {
         let added = tables.into_iter().cloned().collect();
-        Self::default().apply(&TableEdit { removed: Vec::new(), added }, open)
+        Self::default().apply(&TableEdit { added, ..TableEdit::default() }, open)
     }
 
     /// The levels after an edit. Tables that stay are shared, not opened again.
     ///
     /// # Errors
-    /// Whatever opening gives; `Invalid` if the edit removes a table that is not there, adds one that is, or if the result breaks an
+    /// Whatever opening gives; `Invalid` if the edit removes or moves a table that is not there, adds one that is, or if the result breaks an
     /// invariant that can be seen without reading. Nothing is changed then.
     pub fn apply(&self, edit: &TableEdit, open: &dyn OpenTables) -> Result<Self> {
-        let of = |keyspace| {
-            let removed: Vec<_> =
-                edit.removed.iter().filter(|(of, _)| *of == keyspace).map(|(_, id)| *id).collect();
-            let added: Vec<_> = edit.added.iter().filter(|info| info.keyspace == keyspace).collect();
-            (removed, added)
-        };
-        let (removed, added) = of(KEYSPACE_REVISIONS);
-        let revisions = self.revisions.apply(&removed, &added, |info| open.revisions(info))?;
-        let (removed, added) = of(KEYSPACE_ANNOTATIONS);
-        let annotations = self.annotations.apply(&removed, &added, |info| open.annotations(info))?;
+        let revisions = self.revisions.apply(KEYSPACE_REVISIONS, edit, |info| open.revisions(info))?;
+        let annotations =
+            self.annotations.apply(KEYSPACE_ANNOTATIONS, edit, |info| open.annotations(info))?;
         let levels = Self { revisions, annotations };
         invariants::check_structure(&levels)?;
         Ok(levels)

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{LEVEL_MAX, broken};
+use super::{LEVEL_MAX, TableEdit, broken};
 use crate::Result;
 use crate::codec::{FileId, FileKind};
 use crate::index::EntityRange;
@@ -80,46 +80,26 @@ impl<T: ?Sized> Tree<T> {
         }))
     }
 
+    /// The tree after the part of an edit that is about its keyspace.
     pub(super) fn apply(
         &self,
-        removed: &[FileId],
-        added: &[&TableInfo],
+        keyspace: u16,
+        edit: &TableEdit,
         open: impl Fn(&TableInfo) -> Result<Arc<T>>,
     ) -> Result<Self> {
-        let mut gone = Vec::new();
         let mut levels = self.levels.clone();
-        for tables in &mut levels {
-            tables.retain(|table| {
-                let stays = !removed.contains(&table.info.id);
-                if !stays {
-                    gone.push(table.clone());
-                }
-                stays
-            });
+        let gone = edit.removed.iter().map(|&(of, id)| (of, id, None));
+        let moved = edit.moved.iter().map(|&(of, id, level)| (of, id, Some(level)));
+        for (_, id, level) in gone.chain(moved).filter(|(of, _, _)| *of == keyspace) {
+            let table = take(&mut levels, id)
+                .ok_or_else(|| broken(format!("table {id:?} is to be removed or moved but is not there")))?;
+            if let Some(level) = level {
+                let info = TableInfo { level, ..table.info.clone() };
+                put(&mut levels, Leveled { info, name: table.name.clone(), source: table.source.clone() })?;
+            }
         }
-        if let Some(missing) = removed.iter().find(|id| gone.iter().all(|table| table.info.id != **id)) {
-            return Err(broken(format!("table {missing:?} is removed but not there")));
-        }
-        for info in added {
-            if levels.iter().flatten().any(|table| table.info.id == info.id) {
-                return Err(broken(format!("table {:?} is added twice", info.id)));
-            }
-            if info.level > LEVEL_MAX {
-                return Err(broken(format!("table {:?} is on level {}", info.id, info.level)));
-            }
-            let table = match gone.iter().find(|table| table.info.id == info.id) {
-                Some(moved) => {
-                    Leveled { info: (*info).clone(), name: moved.name.clone(), source: moved.source.clone() }
-                }
-                None => Leveled { info: (*info).clone(), name: name(info), source: open(info)? },
-            };
-            let at = usize::from(info.level);
-            if levels.len() <= at {
-                levels.resize_with(at + 1, Vec::new);
-            }
-            if let Some(tables) = levels.get_mut(at) {
-                tables.push(Arc::new(table));
-            }
+        for info in edit.added.iter().filter(|info| info.keyspace == keyspace) {
+            put(&mut levels, Leveled { info: info.clone(), name: name(info), source: open(info)? })?;
         }
         for (at, tables) in levels.iter_mut().enumerate() {
             if at == 0 {
@@ -133,6 +113,30 @@ impl<T: ?Sized> Tree<T> {
         }
         Ok(Self { levels })
     }
+}
+
+fn take<T: ?Sized>(levels: &mut [Vec<Arc<Leveled<T>>>], id: FileId) -> Option<Arc<Leveled<T>>> {
+    levels.iter_mut().find_map(|tables| {
+        let at = tables.iter().position(|table| table.info.id == id)?;
+        Some(tables.remove(at))
+    })
+}
+
+/// Order is restored when all are there.
+fn put<T: ?Sized>(levels: &mut Vec<Vec<Arc<Leveled<T>>>>, table: Leveled<T>) -> Result<()> {
+    let TableInfo { id, level, .. } = table.info;
+    if levels.iter().flatten().any(|there| there.info.id == id) {
+        return Err(broken(format!("table {id:?} is there twice")));
+    }
+    let at = usize::from(level);
+    if level <= LEVEL_MAX && levels.len() <= at {
+        levels.resize_with(at + 1, Vec::new);
+    }
+    match levels.get_mut(at) {
+        Some(tables) => tables.push(Arc::new(table)),
+        None => return Err(broken(format!("table {id:?} is on level {level}"))),
+    }
+    Ok(())
 }
 
 fn name(info: &TableInfo) -> Arc<Path> {
