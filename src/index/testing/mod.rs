@@ -1,4 +1,9 @@
-//! What the tests of the index share: rows, and sources that are vectors.
+//! What the tests of the index share: rows, sources that are vectors, a model.
+
+pub mod model;
+mod tables;
+
+pub use tables::MemTables;
 
 use std::sync::Arc;
 
