@@ -1,5 +1,12 @@
 //! The index: an LSM over rows keyed (entity ascending, revision descending).
 
+pub mod annotations;
+pub mod compaction;
+pub mod levels;
+pub mod memtable;
+pub mod merge;
 mod source;
+#[cfg(test)]
+mod testing;
 
 pub use source::{EntityRange, Order, RowIter, RunCursor, RunInfo, Source, entity_hash};

@@ -1,0 +1,77 @@
+//! The rows of one entity from several places, one place behind the other.
+
+use crate::Result;
+use crate::index::{Order, RowIter, entity_hash};
+use crate::model::{Bound, Entity, Row};
+
+use super::{Place, order_violated};
+
+/// The rows of one entity inside a bound. A place is read when the walk gets there. Fused after an error.
+pub struct ChainRows {
+    /// Yet to come, in the order of the walk.
+    places: std::vec::IntoIter<Place>,
+    entity: Entity,
+    hash: u64,
+    bound: Bound,
+    order: Order,
+    current: Option<(Place, RowIter)>,
+    /// Number and sequence of the last row.
+    last: Option<(u64, u64)>,
+    failed: bool,
+}
+
+impl ChainRows {
+    /// `places`: newest first, whatever the order of the walk.
+    pub fn new(mut places: Vec<Place>, entity: Entity, bound: &Bound, order: Order) -> Self {
+        if order == Order::Ascending {
+            places.reverse();
+        }
+        let hash = entity_hash(entity.as_bytes());
+        let places = places.into_iter();
+        Self { places, entity, hash, bound: *bound, order, current: None, last: None, failed: false }
+    }
+
+    fn read(&mut self) -> Result<Option<Row>> {
+        loop {
+            if let Some((place, rows)) = &mut self.current
+                && let Some(row) = rows.next()
+            {
+                let row = row?;
+                let here = (row.number, row.sequence);
+                if let Some(last) = self.last {
+                    let (newer, older) = match self.order {
+                        Order::Ascending => (here, last),
+                        Order::Descending => (last, here),
+                    };
+                    if newer.0 <= older.0 || newer.1 <= older.1 {
+                        return Err(order_violated(&place.name, &self.entity, newer, older));
+                    }
+                }
+                self.last = Some(here);
+                return Ok(Some(row));
+            }
+            let Some(place) = self.places.next() else {
+                self.current = None;
+                return Ok(None);
+            };
+            self.current = None;
+            if place.source.may_contain(self.entity.as_bytes(), self.hash)? {
+                let rows = place.source.clone().rows(self.entity.as_bytes(), &self.bound, self.order);
+                self.current = Some((place, rows));
+            }
+        }
+    }
+}
+
+impl Iterator for ChainRows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.read().transpose();
+        self.failed = matches!(next, None | Some(Err(_)));
+        next
+    }
+}
