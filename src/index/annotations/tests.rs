@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::index::testing::cases;
 use crate::model::{AnnotationKind, Entity};
 
 fn stored(sequence: u64, first: u64, last: u64, kind: AnnotationKind, fields: u8) -> StoredAnnotation {
@@ -48,6 +49,8 @@ fn annotation() -> impl Strategy<Value = StoredAnnotation> {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn folding_agrees_with_asking_every_annotation(
         mut all in prop::collection::vec(annotation(), 0..20),

@@ -1,17 +1,19 @@
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::ErrorKind;
+use crate::Result;
 use crate::index::levels::{IndexView, Levels, TableEdit};
 use crate::index::testing::model::{World, ops};
-use crate::index::testing::{MemTables, VecSource, row};
-use crate::index::{EntityRange, Order};
+use crate::index::testing::{MemTables, VecSource, cases, row};
+use crate::index::{EntityRange, Order, RowIter, RunCursor, RunInfo, Source};
 use crate::limits::Limits;
 use crate::manifest::TableInfo;
-use crate::model::{Bound, Entity};
+use crate::model::{Bound, Entity, Row};
 
 const LIMITS: Limits = Limits { level0_tables: 2, table_bytes: 1000, level1_bytes: 3000, ..Limits::TINY };
 
@@ -43,7 +45,7 @@ fn done(job: &CompactionJob, tables: &MemTables) -> TableEdit {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(cases(96))]
 
     #[test]
     fn an_index_under_any_work_reads_like_a_map(ops in ops(60)) {
@@ -230,4 +232,156 @@ fn an_empty_memtable_flushes_to_nothing() {
     let outcome = flush(&memtable, &LIMITS, &tables).unwrap();
     assert_eq!(outcome, FlushOutcome { edit: TableEdit::default(), sequence: None });
     assert_eq!(tables.completed(), 0);
+}
+
+/// A table of one entity with a long history that nobody holds in memory, and how many of its rows are alive.
+struct Endless {
+    first: u64,
+    last: u64,
+    alive: Arc<AtomicUsize>,
+}
+
+struct Walk {
+    of: Arc<Endless>,
+    next: u64,
+    started: bool,
+}
+
+struct Counted(Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        b"cold"
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Source for Endless {
+    fn may_contain(&self, _: &[u8], _: u64) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn find(&self, _: &[u8], _: u64, _: &Bound) -> Result<Option<Row>> {
+        Ok(None)
+    }
+
+    fn rows(self: Arc<Self>, _: &[u8], _: &Bound, _: Order) -> RowIter {
+        Box::new(std::iter::empty())
+    }
+
+    fn runs(self: Arc<Self>, _: &EntityRange, _: Order) -> Box<dyn RunCursor> {
+        Box::new(Walk { next: self.last, of: self, started: false })
+    }
+}
+
+impl RunCursor for Walk {
+    fn next_run(&mut self) -> Result<Option<RunInfo>> {
+        if std::mem::replace(&mut self.started, true) {
+            return Ok(None);
+        }
+        let Endless { first, last, .. } = *self.of;
+        Ok(Some(RunInfo {
+            entity: Entity::new("e").unwrap(),
+            rows: last - first + 1,
+            number_last: last,
+            sequence_last: last,
+            number_first: first,
+            sequence_first: first,
+        }))
+    }
+
+    fn find(&mut self, _: &Bound) -> Result<Option<Row>> {
+        Ok(None)
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>> {
+        if self.next < self.of.first {
+            return Ok(None);
+        }
+        let alive = self.of.alive.fetch_add(1, Ordering::Relaxed);
+        assert!(alive < 4, "{alive} rows are held at once");
+        let mut row = row(self.next, self.next);
+        row.cold = bytes::Bytes::from_owner(Counted(self.of.alive.clone()));
+        self.next -= 1;
+        Ok(Some(row))
+    }
+}
+
+/// Keeps nothing but what a table says of itself.
+struct Sink(TableInfo);
+
+impl RevisionOutput for Sink {
+    fn add(&mut self, entity: &Entity, row: &Row) -> Result<()> {
+        self.0.first = entity.bytes().clone();
+        self.0.last = entity.bytes().clone();
+        self.0.rows += 1;
+        self.0.sequence_first = row.sequence;
+        self.0.sequence_last = self.0.sequence_last.max(row.sequence);
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn finish(self: Box<Self>) -> Result<TableInfo> {
+        Ok(TableInfo { entities: 1, ..self.0 })
+    }
+}
+
+struct Sinks(TableInfo);
+
+impl BuildTables for Sinks {
+    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
+        let info = TableInfo { level, rows: 0, sequence_last: 0, ..self.0.clone() };
+        Ok(Box::new(Sink(info)))
+    }
+
+    fn plain(&self, _: u16, _: u8) -> Result<Box<dyn PlainOutput>> {
+        panic!("there are no annotations")
+    }
+}
+
+#[test]
+fn a_history_of_100_000_revisions_streams_into_one_table() {
+    struct Opens(Arc<AtomicUsize>);
+    impl crate::index::levels::OpenTables for Opens {
+        fn revisions(&self, info: &TableInfo) -> Result<Arc<dyn Source>> {
+            let TableInfo { sequence_first: first, sequence_last: last, .. } = *info;
+            Ok(Arc::new(Endless { first, last, alive: self.0.clone() }))
+        }
+        fn annotations(&self, _: &TableInfo) -> Result<Arc<dyn crate::index::annotations::AnnotationSource>> {
+            panic!("there are no annotations")
+        }
+    }
+    let some = wide(&MemTables::default(), 0, &["e"], 1, 1);
+    let part = |number, level, first, last| {
+        let mut info = TableInfo {
+            level,
+            rows: last - first + 1,
+            sequence_first: first,
+            sequence_last: last,
+            ..some.clone()
+        };
+        info.id.number = number;
+        info
+    };
+    let added = vec![part(1, 1, 1, 60_000), part(2, 0, 60_001, 90_000), part(3, 0, 90_001, 100_000)];
+    let alive = Arc::new(AtomicUsize::new(0));
+    let edit = TableEdit { added, ..TableEdit::default() };
+    let levels = Levels::default().apply(&edit, &Opens(alive.clone())).unwrap();
+    let job = pick(&levels, &LIMITS, &[]).unwrap();
+    let outcome = run(&job, &LIMITS, &Sinks(part(4, 1, 1, 1)), &|| false, &mut |_| ()).unwrap();
+    let CompactionOutcome::Done(edit) = outcome else { panic!("nobody interrupted it") };
+    assert_eq!((edit.removed.len(), edit.added.len()), (3, 1));
+    assert_eq!(
+        (edit.added[0].rows, edit.added[0].sequence_first, edit.added[0].sequence_last),
+        (100_000, 1, 100_000)
+    );
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use proptest::prelude::*;
 
 use super::*;
-use crate::index::testing::{row, rows_of};
+use crate::index::testing::{cases, row, rows_of};
 use crate::index::{EntityRange, entity_hash};
 use crate::model::{AnnotationKind, FieldMask};
 
@@ -175,7 +175,7 @@ fn names() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn a_memtable_reads_like_a_map(

@@ -8,10 +8,22 @@ pub use tables::MemTables;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
 
 use crate::index::{EntityRange, Order, RowIter, RunCursor, RunInfo, Source};
 use crate::model::{Address, Bound, ContentRef, Entity, Flags, RevisionKind, Row};
 use crate::{Error, Result};
+
+/// The same cases on every run.
+pub fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(7),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
 
 /// A row whose other fields follow from number and sequence.
 pub fn row(number: u64, sequence: u64) -> Row {
