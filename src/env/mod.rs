@@ -19,6 +19,7 @@ mod map;
 mod os_clock;
 mod os_fs;
 mod os_jobs;
+mod os_memory;
 mod os_rng;
 mod rng;
 
@@ -31,6 +32,7 @@ pub use jobs::{Job, JobClass, Jobs};
 pub use os_clock::OsClock;
 pub use os_fs::OsFs;
 pub use os_jobs::ThreadJobs;
+pub use os_memory::machine_memory;
 pub use os_rng::OsRng;
 pub use rng::Rng;
 

@@ -1,0 +1,197 @@
+//! Background work: rotating and flushing memtables, sealing segments, compaction, promises.
+//!
+//! Each is a queue of one: a flag says that a job is queued or running, the job takes the flag down and looks once more. Jobs hold
+//! the store weakly: when the last handle is dropped they find nothing to do. A failed job latches the store, except for a full
+//! disk: then the work waits, is tried again, and writers hear of it when they would have to wait for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::inner::Inner;
+use super::open::OpenReport;
+use crate::env::JobClass;
+use crate::index::memtable::Memtable;
+use crate::log::ActiveSegment;
+use crate::{Error, Result};
+
+/// How long to wait before trying again after the disk was full.
+const RETRY_FULL: Duration = Duration::from_millis(500);
+
+/// What is queued or running.
+#[derive(Default)]
+pub(crate) struct Background {
+    spare: AtomicBool,
+    flush: AtomicBool,
+    compact: AtomicBool,
+    seal: AtomicBool,
+    promise: AtomicBool,
+    /// Jobs that hold the store now.
+    running: AtomicUsize,
+    /// Held by whoever flushes, seals or compacts: each is done by one thread at a time.
+    pub(crate) flushing: Mutex<()>,
+    pub(crate) sealing: Mutex<()>,
+    pub(crate) compacting: Mutex<()>,
+    /// Segments that were rolled over and are to be sealed, oldest first, with their last sequence number.
+    to_seal: Mutex<Vec<(Arc<ActiveSegment>, u64)>>,
+    /// The last background job found the disk full.
+    full: Mutex<Option<Error>>,
+    pub(crate) open_report: OpenReport,
+}
+
+impl Background {
+    pub(crate) fn new(open_report: OpenReport) -> Self {
+        Self { open_report, ..Self::default() }
+    }
+
+    pub(crate) fn begin_spare(&self) -> bool {
+        !self.spare.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_spare(&self) {
+        self.spare.store(false, Ordering::Release);
+    }
+
+    /// Whether no job is running.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn out_of_space(&self) -> Option<Error> {
+        self.full.lock().clone()
+    }
+}
+
+/// Counts a job; the last one of a dropped store gives up its lock.
+struct Running<'a>(&'a Inner);
+
+impl<'a> Running<'a> {
+    fn start(inner: &'a Inner) -> Self {
+        inner.background.running.fetch_add(1, Ordering::AcqRel);
+        Self(inner)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let last = self.0.background.running.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && self.0.closed.load(Ordering::Acquire) {
+            *self.0.lock.lock() = None;
+        }
+    }
+}
+
+type Step = fn(&Arc<Inner>) -> Result<()>;
+
+impl Inner {
+    /// Called by the leader under the log lock, when its group was applied and published.
+    pub(crate) fn rotate_if_full(self: &Arc<Self>) {
+        let view = self.view();
+        let Some(active) = view.active() else { return };
+        let limits = &self.options.limits;
+        let full = active.bytes() >= self.budget.memtable || active.log_bytes() >= limits.memtable_log_bytes;
+        if full && !active.is_empty() {
+            self.rotate();
+        }
+    }
+
+    /// Starts a fresh memtable. Under the log lock: the leader is the only one who writes to memtables.
+    pub(crate) fn rotate(self: &Arc<Self>) {
+        let _guard = self.view_lock.lock();
+        let fresh = Arc::new(Memtable::new(self.budget.memtable));
+        self.view.store(Arc::new(self.view.load().rotated(fresh)));
+    }
+
+    /// Called by the leader when it has handed on the lead.
+    pub(crate) fn after_group(self: &Arc<Self>) {
+        if self.view.load().flush_next().is_some() {
+            self.flush_in_background();
+        }
+        self.prepare_spare();
+        self.promise_in_background();
+    }
+
+    /// Queues a job unless it is queued or running.
+    fn once(self: &Arc<Self>, class: JobClass, delay: Duration, flag: fn(&Background) -> &AtomicBool, step: Step) {
+        if flag(&self.background).swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        let job = Box::new(move || {
+            let Some(inner) = weak.upgrade() else { return };
+            let _running = Running::start(&inner);
+            flag(&inner.background).store(false, Ordering::Release);
+            if inner.check_writable().is_err() {
+                inner.wake_background();
+                return;
+            }
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&inner)))
+                .unwrap_or_else(|_| Err(Error::invalid("internal: a background job panicked")));
+            match result {
+                Ok(()) => *inner.background.full.lock() = None,
+                Err(Error::Cancelled) => {}
+                Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
+                Err(error @ Error::OutOfSpace { .. }) => {
+                    tracing::warn!(%error, "background work waits for space");
+                    *inner.background.full.lock() = Some(error);
+                    inner.once(class, RETRY_FULL, flag, step);
+                }
+                Err(error) => _ = inner.latch(&error),
+            }
+            inner.wake_background();
+        });
+        match delay.is_zero() {
+            true => self.env.jobs.spawn(class, job),
+            false => self.env.jobs.spawn_after(delay, class, job),
+        }
+    }
+
+    pub(crate) fn flush_in_background(self: &Arc<Self>) {
+        self.once(JobClass::Flush, Duration::ZERO, |background| &background.flush, |inner| {
+            while inner.flush_one()? {
+                inner.wake_background();
+            }
+            Ok(())
+        });
+    }
+
+    pub(crate) fn compact_in_background(self: &Arc<Self>) {
+        if self.next_compaction().is_some() {
+            self.once(JobClass::Compact, Duration::ZERO, |background| &background.compact, |inner| {
+                if inner.compact_one(&|| inner.is_ending())? {
+                    inner.compact_in_background();
+                }
+                Ok(())
+            });
+        }
+    }
+
+    /// Whether background work should stop where it is.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.closed.load(Ordering::Acquire) || self.latch.get().is_some()
+    }
+
+    /// Queues the sealing of a segment that gets no more frames.
+    pub(crate) fn seal_in_background(self: &Arc<Self>, active: Arc<ActiveSegment>, last_sequence: u64) {
+        self.background.to_seal.lock().push((active, last_sequence));
+        self.once(JobClass::Flush, Duration::ZERO, |background| &background.seal, |inner| inner.seal_all());
+    }
+
+    /// Seals what is to be sealed, oldest first.
+    pub(crate) fn seal_all(self: &Arc<Self>) -> Result<()> {
+        let _one_at_a_time = self.background.sealing.lock();
+        self.check_writable()?;
+        loop {
+            let Some((active, last)) = self.background.to_seal.lock().first().cloned() else { return Ok(()) };
+            self.seal_one(&active, last)?;
+            self.background.to_seal.lock().remove(0);
+        }
+    }
+
+    fn promise_in_background(self: &Arc<Self>) {
+        let delay = self.options.promise_delay;
+        self.once(JobClass::Urgent, delay, |background| &background.promise, |inner| inner.write_promise());
+    }
+}

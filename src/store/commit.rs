@@ -1,0 +1,112 @@
+//! The way of a batch: prepare, look up, resolve, reserve; again if a head has moved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::draft::{Batch, Committed, Durability};
+use super::inner::Inner;
+use super::pipeline::Reserved;
+use super::prepare::prepare;
+use super::resolve::{Plan, Resolved};
+use super::ticket::{Ticket, TicketState};
+use crate::{Error, Result};
+
+/// Memtables that wait for their flush before writers are slowed down, and at which they stop.
+const WAITING_SLOW: usize = 2;
+const WAITING_STOP: usize = 5;
+/// Delay for each memtable above `WAITING_SLOW`, and for each table of level 0 above three times its limit.
+const DELAY_STEP: Duration = Duration::from_micros(500);
+
+impl Inner {
+    /// Reserves a batch and answers its ticket. Does not wait for the disk.
+    pub(crate) fn submit(self: &Arc<Self>, batch: Batch, durability: Durability) -> Result<Ticket> {
+        let state = self.enqueue(batch, durability)?;
+        Ok(Ticket { state, inner: self.clone() })
+    }
+
+    /// Reserves a batch and waits for it.
+    pub(crate) fn commit(self: &Arc<Self>, batch: Batch, durability: Durability) -> Result<Committed> {
+        let state = self.enqueue(batch, durability)?;
+        self.wait_ticket(&state)
+    }
+
+    fn enqueue(self: &Arc<Self>, batch: Batch, durability: Durability) -> Result<Arc<TicketState>> {
+        self.check_writable()?;
+        let batch = prepare(batch)?;
+        self.throttle()?;
+        let mut plan: Option<Plan> = None;
+        loop {
+            let at = self.published();
+            let heads = self.look_up(&batch, at)?;
+            // A plan that does not depend on heads is made once.
+            let mut current = match plan.take().filter(|_| !batch.needs_head) {
+                Some(plan) => plan,
+                None => match self.resolve(&batch, &heads, at)? {
+                    Resolved::Plan(plan) => plan,
+                    Resolved::Replayed(committed) => {
+                        let state = Arc::<TicketState>::default();
+                        state.complete(Ok(committed));
+                        return Ok(state);
+                    }
+                },
+            };
+            match self.reserve(&batch, &mut current, &heads, at, durability)? {
+                Reserved::Queued(state) => return Ok(state),
+                Reserved::Stale => {}
+                Reserved::AfterPublish(sequence) => self.wait_published(sequence)?,
+                Reserved::NoSpace(len) => {
+                    let records = current.frame.as_ref().map_or(0, |frame| frame.records().len());
+                    self.make_space(len, records as u64)?;
+                }
+                Reserved::Full(first) => {
+                    // Its own outcome is its owner's business.
+                    let _ = self.wait_ticket(&first);
+                }
+            }
+            plan = Some(current);
+        }
+    }
+
+    /// Slows writers down when flushes and compactions fall behind: a delay in proportion, a full stop only at the end.
+    fn throttle(self: &Arc<Self>) -> Result<()> {
+        let mut delayed = false;
+        loop {
+            let view = self.view.load();
+            let waiting = view.memtables().len().saturating_sub(1);
+            if waiting >= WAITING_STOP {
+                drop(view);
+                self.counters.stops.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.wait_for_flush()?;
+                continue;
+            }
+            let tables = view.levels().revisions.level(0).len();
+            let tables_slow = self.options.limits.level0_tables as usize * 3;
+            let behind = waiting.saturating_sub(WAITING_SLOW) + tables.saturating_sub(tables_slow);
+            if behind > 0 && !delayed {
+                delayed = true;
+                let delay = DELAY_STEP.saturating_mul(u32::try_from(behind).unwrap_or(u32::MAX).min(100));
+                self.counters.delays.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.env.clock.sleep(delay);
+                let _ = self.env.jobs.help();
+            }
+            return Ok(());
+        }
+    }
+
+    fn wait_for_flush(self: &Arc<Self>) -> Result<()> {
+        self.check_writable()?;
+        self.flush_in_background();
+        match self.env.jobs.help() {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued"))),
+            None => {
+                let mut count = self.background_done.0.lock();
+                if let Some(error) = self.background.out_of_space() {
+                    return Err(error);
+                }
+                let _ = self.background_done.1.wait_for(&mut count, Duration::from_millis(100));
+                Ok(())
+            }
+        }
+    }
+}

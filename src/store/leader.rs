@@ -1,0 +1,321 @@
+//! The leader of a group: finishes frames, writes and syncs them, applies and publishes them, completes the tickets.
+//!
+//! One at a time: whoever waits for a commit while nobody leads becomes the leader and takes everything that has gathered. While
+//! it writes, the next group gathers. When it is done it makes a waiter of that group the next leader first, and then completes
+//! its own tickets, so that the disk does not wait for wake-ups.
+//!
+//! 1. *Durable before visible*: if any commit of the group asked for `Sync`, nothing of the group is published before the sync.
+//! 2. A sync covers all earlier log bytes: older segments that have unsynced bytes are synced first.
+//! 3. *A failed write or sync latches*: nothing of the group is applied, everybody in flight gets `Latched`. It is never retried.
+//! 4. Rows are applied in sequence order before `published` moves; `pending` is cleared after it has.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::draft::Committed;
+use super::inner::Inner;
+use super::pipeline::{Item, Placed};
+use super::space::SegmentFile;
+use super::ticket::{TicketState, Wake};
+use super::values::ValueEntry;
+use crate::env::{JobClass, write_all_at};
+use crate::error::IoContext;
+use crate::index::entity_hash;
+use crate::log::{ActiveSegment, FramePlace, Position, RecordDraft, SegmentHeader};
+use crate::{Error, Result};
+
+/// The end of the log as the leader knows it.
+pub(crate) struct LogState {
+    /// The segment that the last frame was written to.
+    pub(crate) segment: Arc<SegmentFile>,
+    pub(crate) active: Arc<ActiveSegment>,
+    /// Checksum of the last frame.
+    pub(crate) last_checksum: u32,
+    /// Sequence number of the last record written.
+    pub(crate) last_sequence: u64,
+    /// End of the last frame in `segment`.
+    pub(crate) end: u64,
+    /// The log is synced up to here.
+    pub(crate) promise: Position,
+    /// The promise that the last frame carries: less than `promise` while the last group has none yet.
+    pub(crate) promise_written: Position,
+    /// Files with bytes that were written and not synced, oldest first; `segment` is the last of them if it is among them.
+    pub(crate) unsynced: Vec<Arc<SegmentFile>>,
+    /// Reused for the bytes of a group.
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl Inner {
+    /// Waits for a ticket, leading groups while nobody else does.
+    pub(crate) fn wait_ticket(self: &Arc<Self>, ticket: &Arc<TicketState>) -> Result<Committed> {
+        loop {
+            if let Some(result) = ticket.poll() {
+                // Told to lead just before it was done: somebody has to.
+                if ticket.take_lead() {
+                    self.lead();
+                }
+                return result;
+            }
+            ticket.waiting.store(true, Ordering::Release);
+            if self.begin_to_lead() {
+                self.lead();
+                continue;
+            }
+            match self.env.jobs.help() {
+                Some(true) => {}
+                Some(false) => return Err(self.latch(&Error::invalid("internal: nobody leads and nothing is queued"))),
+                None => match ticket.sleep() {
+                    Wake::Done(result) => {
+                        if ticket.take_lead() {
+                            self.lead();
+                        }
+                        return result;
+                    }
+                    Wake::Lead => self.lead(),
+                },
+            }
+        }
+    }
+
+    /// Takes the lead if nobody has it.
+    fn begin_to_lead(&self) -> bool {
+        let mut pipeline = self.pipeline.lock();
+        !std::mem::replace(&mut pipeline.leading, true)
+    }
+
+    /// Has the gathered commits written by a background job.
+    pub(crate) fn lead_in_background(inner: &Arc<Self>) {
+        let weak = Arc::downgrade(inner);
+        inner.env.jobs.spawn(
+            JobClass::Urgent,
+            Box::new(move || {
+                if let Some(inner) = weak.upgrade()
+                    && inner.begin_to_lead()
+                {
+                    inner.lead();
+                }
+            }),
+        );
+    }
+
+    /// Writes one group and hands the lead on. The caller has the lead.
+    pub(crate) fn lead(self: &Arc<Self>) {
+        let mut items = {
+            let mut pipeline = self.pipeline.lock();
+            pipeline.gathering_bytes = 0;
+            std::mem::take(&mut pipeline.gathering)
+        };
+        let outcome = match self.latch.get() {
+            Some(cause) => Err(Error::Latched { cause: cause.clone() }),
+            None => self.write_group(&mut items),
+        };
+        let failed = outcome.err().map(|error| match error {
+            Error::Latched { .. } => error,
+            other => self.latch(&other),
+        });
+        if failed.is_none() {
+            self.watch.notify();
+        }
+        self.hand_on(&items, failed.as_ref());
+        for item in items {
+            item.ticket.complete(match &failed {
+                Some(error) => Err(error.clone()),
+                None => item.result,
+            });
+        }
+        self.after_group();
+    }
+
+    /// Clears what is published from `pending` and finds the next leader.
+    fn hand_on(self: &Arc<Self>, items: &[Item], failed: Option<&Error>) {
+        let mut guard = self.pipeline.lock();
+        let pipeline = &mut *guard;
+        if failed.is_none() {
+            let published = self.published();
+            for placed in items.iter().filter_map(|item| item.frame.as_ref()) {
+                for record in placed.frame.records() {
+                    if let RecordDraft::Revision { entity, .. } = record
+                        && pipeline.pending.get(entity).is_some_and(|head| head.sequence <= published)
+                    {
+                        pipeline.pending.remove(entity);
+                    }
+                }
+            }
+        }
+        if let Some(error) = failed {
+            // Nothing gathers any more: `reserve` looks at the latch under this lock.
+            for item in std::mem::take(&mut pipeline.gathering) {
+                item.ticket.complete(Err(error.clone()));
+            }
+        }
+        let next = pipeline.gathering.iter().find(|item| item.ticket.waiting.load(Ordering::Acquire));
+        match next {
+            Some(item) if self.env.jobs.help().is_none() => item.ticket.lead(),
+            _ => {
+                pipeline.leading = false;
+                let left = !pipeline.gathering.is_empty();
+                drop(guard);
+                if left {
+                    Self::lead_in_background(self);
+                }
+            }
+        }
+    }
+
+    /// Writes, syncs, applies and publishes. On an error nothing was applied.
+    fn write_group(self: &Arc<Self>, items: &mut [Item]) -> Result<()> {
+        let sync = items.iter().any(|item| item.sync);
+        if !sync && items.iter().all(|item| item.frame.is_none()) {
+            return Ok(());
+        }
+        let mut guard = self.log.lock();
+        let log = &mut *guard;
+        let mut actives = Vec::with_capacity(items.len());
+        let mut run_start = log.end;
+        log.buffer.clear();
+        for placed in items.iter_mut().filter_map(|item| item.frame.as_deref_mut()) {
+            if placed.segment.id != log.segment.id {
+                self.write_run(log, run_start)?;
+                self.roll(log, placed)?;
+                run_start = 0;
+            }
+            let place = FramePlace {
+                salt: placed.segment.salt,
+                offset: placed.offset,
+                prev_checksum: log.last_checksum,
+                first_sequence: placed.first_sequence,
+                commit_time: placed.commit_time,
+                promise: log.promise,
+            };
+            log.last_checksum = placed.frame.finish(&place);
+            log.promise_written = log.promise;
+            log.end = placed.offset.saturating_add(placed.frame.len() as u64);
+            log.last_sequence = log.last_sequence.saturating_add(placed.count);
+            log.buffer.extend_from_slice(placed.frame.bytes());
+            actives.push(log.active.clone());
+        }
+        self.write_run(log, run_start)?;
+        if sync {
+            self.sync_log(log)?;
+        }
+        let last = log.last_sequence;
+        self.apply(items, &actives)?;
+        self.published.fetch_max(last, Ordering::AcqRel);
+        if sync {
+            self.durable.fetch_max(last, Ordering::AcqRel);
+        }
+        self.rotate_if_full();
+        Ok(())
+    }
+
+    /// Writes the gathered bytes of one segment.
+    fn write_run(&self, log: &mut LogState, start: u64) -> Result<()> {
+        if log.buffer.is_empty() {
+            return Ok(());
+        }
+        let segment = &log.segment;
+        write_all_at(&*segment.file, &log.buffer, start).context("append to the log", &segment.path)?;
+        self.counters.log_bytes.fetch_add(log.buffer.len() as u64, Ordering::Relaxed);
+        if log.unsynced.last().is_none_or(|last| last.id != segment.id) {
+            log.unsynced.push(segment.clone());
+        }
+        log.buffer.clear();
+        if log.buffer.capacity() > (1 << 20) {
+            log.buffer.shrink_to(1 << 20);
+        }
+        Ok(())
+    }
+
+    /// Makes everything written durable, older segments first.
+    pub(crate) fn sync_log(&self, log: &mut LogState) -> Result<()> {
+        for segment in &log.unsynced {
+            segment.file.sync_data().context("sync the log in", &segment.path)?;
+            self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        log.unsynced.clear();
+        log.promise = Position { file: log.segment.id.number, offset: log.end };
+        Ok(())
+    }
+
+    /// Moves on to the segment of `placed`: its header goes in front of the run.
+    fn roll(self: &Arc<Self>, log: &mut LogState, placed: &Placed) -> Result<()> {
+        let segment = placed.segment.clone();
+        let header = SegmentHeader {
+            store: self.manifest.state().store,
+            id: segment.id,
+            predecessor: log.segment.id,
+            predecessor_sequence: log.last_sequence,
+            predecessor_checksum: log.last_checksum,
+            salt: segment.salt,
+            incarnation: self.manifest.state().incarnation,
+            created: placed.commit_time,
+            promise: log.promise,
+        };
+        log.buffer.extend_from_slice(&header.encode());
+        let active = Arc::new(ActiveSegment::new(segment.path.clone(), segment.file.clone(), header));
+        let old = std::mem::replace(&mut log.active, active.clone());
+        log.end = log.buffer.len() as u64;
+        log.segment = segment.clone();
+        {
+            let _guard = self.view_lock.lock();
+            let entry = ValueEntry {
+                first: placed.first_sequence,
+                last: u64::MAX,
+                number: segment.id.number,
+                file: active,
+            };
+            self.values.store(Arc::new(self.values.load().rolled(entry)));
+        }
+        self.seal_in_background(old, placed.first_sequence.saturating_sub(1));
+        Ok(())
+    }
+
+    /// Puts the rows and annotations of a group into the memtable, in sequence order.
+    fn apply(self: &Arc<Self>, items: &[Item], actives: &[Arc<ActiveSegment>]) -> Result<()> {
+        let view = self.view();
+        let Some(memtable) = view.active() else {
+            return Err(Error::invalid("internal: no memtable to write to"));
+        };
+        let frames = items.iter().filter_map(|item| item.frame.as_deref());
+        for (placed, active) in frames.zip(actives) {
+            active.push(&placed.frame);
+            let mut sequence = placed.first_sequence;
+            for (i, record) in placed.frame.records().iter().enumerate() {
+                match record {
+                    RecordDraft::Annotation(annotation) => memtable.insert_annotation(sequence, annotation)?,
+                    RecordDraft::Revision { .. } => {
+                        let Some((entity, row)) = placed.frame.row(i) else {
+                            return Err(Error::invalid("internal: a finished frame without a row"));
+                        };
+                        memtable.insert(&entity, entity_hash(entity.as_bytes()), &row)?;
+                    }
+                }
+                sequence = sequence.saturating_add(1);
+            }
+            memtable.add_log_bytes(placed.frame.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Makes everything committed so far durable.
+    pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
+        self.check_writable()?;
+        let ticket = Arc::<TicketState>::default();
+        let result = Ok(Committed { sequence: self.published(), outcomes: Vec::new() });
+        self.pipeline.lock().gathering.push(Item { ticket: ticket.clone(), sync: true, frame: None, result });
+        self.wait_ticket(&ticket).map(drop)
+    }
+
+    /// Waits until everything up to `sequence` is published.
+    pub(crate) fn wait_published(self: &Arc<Self>, sequence: u64) -> Result<()> {
+        while self.published() < sequence {
+            self.check_writable()?;
+            // A commit without content behind the pending one: it is done when that is.
+            let ticket = Arc::<TicketState>::default();
+            let result = Ok(Committed { sequence, outcomes: Vec::new() });
+            self.pipeline.lock().gathering.push(Item { ticket: ticket.clone(), sync: false, frame: None, result });
+            self.wait_ticket(&ticket)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! The work itself: flush, compaction, sealing, promises. `background.rs` decides when.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Progress;
+use super::inner::Inner;
+use super::pipeline::{Item, Placed};
+use super::tables::Tables;
+use super::ticket::TicketState;
+use super::values::ValueEntry;
+use crate::index::compaction::{self, CompactionJob, CompactionOutcome};
+use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels, TableEdit};
+use crate::log::{ActiveSegment, FrameDraft, FrameKind, SealedSegment};
+use crate::manifest::Edit;
+use crate::{Error, Result};
+
+impl Inner {
+    /// What a job needs to open and make tables.
+    pub(crate) fn tables(&self) -> Tables {
+        let options = &self.options;
+        Tables::new(&self.env, &self.manifest, &self.cache, options.table_reads, &options.limits)
+    }
+
+    /// Flushes the oldest waiting memtable; `false` if none waits.
+    pub(crate) fn flush_one(self: &Arc<Self>) -> Result<bool> {
+        let _one_at_a_time = self.background.flushing.lock();
+        self.check_writable()?;
+        let view = self.view();
+        let Some(memtable) = view.flush_next().cloned() else { return Ok(false) };
+        if memtable.sequences().is_some_and(|(_, last)| last > self.durable()) {
+            // Tables must not be ahead of the log.
+            self.sync()?;
+        }
+        let tables = self.tables();
+        let outcome = compaction::flush(&memtable, &self.options.limits, &tables)?;
+        let mut edits = edits_of(&outcome.edit);
+        if let Some(sequence) = outcome.sequence {
+            // All keyspaces move together: see the design, §7.
+            for keyspace in [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS] {
+                edits.push(Edit::SetFlushed { keyspace, sequence });
+            }
+        }
+        self.install(edits, &outcome.edit, &tables, |view, levels| view.flushed(&memtable, levels))?;
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        self.compact_in_background();
+        Ok(true)
+    }
+
+    /// Commits a change of the tables to the manifest, then shows it to readers.
+    fn install(
+        &self,
+        edits: Vec<Edit>,
+        change: &TableEdit,
+        tables: &Tables,
+        exchange: impl FnOnce(&IndexView, Arc<Levels>) -> Result<IndexView>,
+    ) -> Result<()> {
+        let _guard = self.view_lock.lock();
+        let view = self.view.load();
+        // Opened and checked before the manifest says so.
+        let levels = Arc::new(view.levels().apply(change, tables)?);
+        let next = exchange(&view, levels)?;
+        self.manifest.commit(edits)?;
+        self.view.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Writes everything in memory to tables.
+    pub(crate) fn flush_all(self: &Arc<Self>) -> Result<()> {
+        self.check_writable()?;
+        self.sync()?;
+        {
+            // The leader's lock: nobody else writes to the active memtable meanwhile.
+            let _log = self.log.lock();
+            if self.view().active().is_some_and(|active| !active.is_empty()) {
+                self.rotate();
+            }
+        }
+        while self.flush_one()? {}
+        self.wake_background();
+        Ok(())
+    }
+
+    /// What compaction would do next.
+    pub(crate) fn next_compaction(&self) -> Option<CompactionJob> {
+        compaction::pick(self.view.load().levels(), &self.options.limits, &[])
+    }
+
+    /// Does one compaction; `false` if there was none to do. `Cancelled` leaves everything as it was.
+    pub(crate) fn compact_one(self: &Arc<Self>, cancel: &dyn Fn() -> bool) -> Result<bool> {
+        let _one_at_a_time = self.background.compacting.lock();
+        self.check_writable()?;
+        match self.next_compaction() {
+            Some(job) => self.run_compaction(&job, cancel).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn run_compaction(self: &Arc<Self>, job: &CompactionJob, cancel: &dyn Fn() -> bool) -> Result<()> {
+        let tables = self.tables();
+        let change = match compaction::run(job, &self.options.limits, &tables, cancel, &mut |_| {})? {
+            CompactionOutcome::Done(change) => change,
+            CompactionOutcome::Interrupted => {
+                tables.give_up()?;
+                return Err(Error::Cancelled);
+            }
+        };
+        self.install(edits_of(&change), &change, &tables, |view, levels| Ok(view.with_levels(levels)))?;
+        self.counters.compactions.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Compacts until nothing is left to do; `full`: until each keyspace is in one level.
+    pub(crate) fn compact(self: &Arc<Self>, full: bool, progress: &mut Progress<'_>) -> Result<()> {
+        self.flush_all()?;
+        let mut done = 0;
+        loop {
+            progress.step("compact", done, 0)?;
+            let _one_at_a_time = self.background.compacting.lock();
+            let view = self.view();
+            let job = match (self.next_compaction(), full) {
+                (Some(job), _) => job,
+                (None, true) => match compaction::pick_full(view.levels(), &self.options.limits).into_iter().next() {
+                    Some(job) => job,
+                    None => return Ok(()),
+                },
+                (None, false) => return Ok(()),
+            };
+            let bytes = job.bytes();
+            // Asking for progress inside a job needs a second borrow: between jobs is where it can be cancelled.
+            self.run_compaction(&job, &|| self.is_ending())?;
+            done += bytes;
+        }
+    }
+
+    /// Seals one segment that gets no more frames, and shows its sealed form to readers.
+    pub(crate) fn seal_one(self: &Arc<Self>, active: &Arc<ActiveSegment>, last_sequence: u64) -> Result<()> {
+        let info = active.seal(last_sequence, &self.options.limits)?;
+        let sealed = SealedSegment::open(&*self.env.fs, active.path(), &info, &self.manifest.state().store, &self.cache)?;
+        let _guard = self.view_lock.lock();
+        let entry = ValueEntry {
+            first: info.sequence_first,
+            last: info.sequence_last,
+            number: info.id.number,
+            file: sealed,
+        };
+        self.manifest.commit(vec![Edit::AddValueFile(info)])?;
+        self.values.store(Arc::new(self.values.load().replaced(entry)));
+        self.counters.seals.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes a frame without content that says how far the log is synced, if no later frame says it already.
+    pub(crate) fn write_promise(self: &Arc<Self>) -> Result<()> {
+        {
+            let log = self.log.lock();
+            if log.promise_written >= log.promise {
+                return Ok(());
+            }
+        }
+        match self.append_empty(FrameKind::Promise, false) {
+            // Without room there is no promise; the next commit carries it.
+            Err(Error::OutOfSpace { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Appends a frame without records.
+    pub(crate) fn append_empty(self: &Arc<Self>, kind: FrameKind, sync: bool) -> Result<()> {
+        let frame = FrameDraft::new(kind, Vec::new())?;
+        let len = frame.len();
+        let ticket = Arc::<TicketState>::default();
+        let mut frame = Some(frame);
+        loop {
+            let mut pipeline = self.pipeline.lock();
+            if kind == FrameKind::Promise {
+                self.check_writable()?;
+            }
+            if let Some((segment, offset)) = pipeline.place(len, 0, &self.options.limits) {
+                let commit_time = self.env.clock.wall_us();
+                let first_sequence = pipeline.next_sequence;
+                let placed = frame.take().map(|frame| {
+                    Box::new(Placed { frame, segment, offset, first_sequence, count: 0, commit_time })
+                });
+                let result = Ok(super::Committed { sequence: first_sequence.saturating_sub(1), outcomes: Vec::new() });
+                pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: placed, result });
+                break;
+            }
+            drop(pipeline);
+            self.make_space(len, 0)?;
+        }
+        self.wait_ticket(&ticket).map(drop)
+    }
+
+}
+
+/// The manifest's words for a change of the tables.
+pub(crate) fn edits_of(change: &TableEdit) -> Vec<Edit> {
+    let removed = change.removed.iter().map(|&(keyspace, id)| Edit::RemoveTable { keyspace, id });
+    let moved = change.moved.iter().map(|&(keyspace, id, level)| Edit::MoveTable { keyspace, id, level });
+    let added = change.added.iter().cloned().map(Edit::AddTable);
+    removed.chain(moved).chain(added).collect()
+}

@@ -1,0 +1,385 @@
+//! The store: opening, writing, reading.
+
+mod background;
+mod check;
+mod checkpoint;
+mod clock;
+mod commit;
+mod draft;
+mod feed;
+mod head_cache;
+mod heads;
+mod history;
+mod inner;
+mod leader;
+mod maintain;
+mod memory;
+mod open;
+mod options;
+mod pipeline;
+mod prepare;
+mod read;
+mod resolve;
+mod revision;
+mod snapshot;
+mod space;
+mod start;
+mod stats;
+mod tables;
+mod ticket;
+mod transaction;
+mod values;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use check::{CheckDepth, CheckReport, Finding};
+pub use checkpoint::CheckpointReport;
+pub use draft::{Batch, Committed, Draft, Durability, Hiding, Outcome};
+pub use feed::{Change, ChangeKind, Changes};
+pub use history::{Heads, History};
+pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder};
+pub use options::{ByteSize, Options, TableReads};
+pub use revision::{AsOf, Content, Head, Revision};
+pub use snapshot::Snapshot;
+pub use stats::Stats;
+pub use ticket::Ticket;
+pub use transaction::{SnapshotHeads, Transaction};
+
+use inner::Inner;
+
+use crate::Result;
+use crate::index::EntityRange;
+use crate::model::{Entity, Expect};
+
+/// How far a long operation has come, and whether it should go on.
+pub struct Progress<'a> {
+    callback: &'a mut dyn FnMut(&'static str, u64, u64) -> bool,
+}
+
+impl<'a> Progress<'a> {
+    /// `callback` gets the name of the step, how much is done, and of how much (0: not known); it answers whether to go on.
+    pub fn new(callback: &'a mut dyn FnMut(&'static str, u64, u64) -> bool) -> Self {
+        Self { callback }
+    }
+
+    pub(crate) fn step(&mut self, what: &'static str, done: u64, of: u64) -> Result<()> {
+        if (self.callback)(what, done, of) { Ok(()) } else { Err(crate::Error::Cancelled) }
+    }
+}
+
+impl std::fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
+/// An open store. Clones are handles of the same store; it is closed by [`Store::close`] or when the last handle is dropped.
+///
+/// Reads and commits block the calling thread for as long as the disk needs: from asynchronous code call them through the
+/// executor's `spawn_blocking`, or use [`Store::submit`] and await the ticket.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Handle>,
+}
+
+/// Dropped with the last `Store`: ends background work without waiting for it.
+struct Handle(Arc<Inner>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+impl Store {
+    fn inner(&self) -> &Arc<Inner> {
+        &self.inner.0
+    }
+
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self { inner: Arc::new(Handle(inner)) }
+    }
+
+    /// Opens the store in a directory, creating it if there is none.
+    ///
+    /// # Errors
+    /// `Locked` if it is open elsewhere, `Corrupt` if what is there is damaged, `Invalid` if the directory is not a store.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(path).open()
+    }
+
+    /// Opens with options.
+    pub fn builder(path: impl AsRef<Path>) -> StoreBuilder {
+        StoreBuilder::new(path.as_ref())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.inner().path()
+    }
+
+    /// The id that the store was created with.
+    pub fn id(&self) -> [u8; 16] {
+        self.inner().manifest.state().store
+    }
+
+    /// What opening found and did.
+    pub fn open_report(&self) -> &OpenReport {
+        &self.inner().background.open_report
+    }
+
+    /// Writes one revision, durably.
+    ///
+    /// ```
+    /// # use recension::{Store, Draft, Expect, Head};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::open(dir.path().join("wiki.db"))?;
+    /// let first = store.put("Main Page", Expect::Absent, Draft::new("hello"))?;
+    /// store.put("Main Page", Expect::Head(1), Draft::new("hello, world").comment("more"))?;
+    /// // A second writer who has not seen revision 2:
+    /// let stale = store.put("Main Page", Expect::Head(1), Draft::new("hallo"));
+    /// assert_eq!(stale.unwrap_err().kind(), recension::ErrorKind::Conflict);
+    /// # Ok::<(), recension::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Conflict` if the head is not as expected; `Invalid` for what breaks a limit; `Busy`, `OutOfSpace`: try again; `Latched`: reopen.
+    pub fn put(&self, entity: impl AsRef<[u8]>, expect: Expect, draft: Draft) -> Result<Committed> {
+        self.commit(Batch::new().put(entity, expect, draft)?)
+    }
+
+    /// Writes a tombstone, durably. The history stays readable; a further revision brings the entity back.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn delete(&self, entity: impl AsRef<[u8]>, expect: Expect) -> Result<Committed> {
+        self.put(entity, expect, Draft::tombstone())
+    }
+
+    /// Brings a deleted entity back with its newest live content, durably.
+    ///
+    /// # Errors
+    /// As for [`Store::put`]; `Invalid` if it is not deleted.
+    pub fn undelete(&self, entity: impl AsRef<[u8]>, expect: Expect) -> Result<Committed> {
+        self.put(entity, expect, Draft::undelete())
+    }
+
+    /// Makes the content of an earlier revision the head again, as a new revision, durably.
+    ///
+    /// # Errors
+    /// As for [`Store::put`]; `Invalid` if there is no such revision or it has no content.
+    pub fn revert(&self, entity: impl AsRef<[u8]>, expect: Expect, to: u64) -> Result<Committed> {
+        self.put(entity, expect, Draft::revert_to(to))
+    }
+
+    /// Commits a batch, durably: all of it or nothing.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn commit(&self, batch: Batch) -> Result<Committed> {
+        self.commit_with(batch, Durability::Sync)
+    }
+
+    /// Commits a batch with the durability given.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn commit_with(&self, batch: Batch, durability: Durability) -> Result<Committed> {
+        self.inner().commit(batch, durability)
+    }
+
+    /// Reserves a batch and answers a ticket to wait for or to await, so that one thread can have many commits in flight. Expectations
+    /// are checked and numbers given before it returns; an error now means that nothing was written.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn submit(&self, batch: Batch, durability: Durability) -> Result<Ticket> {
+        self.inner().submit(batch, durability)
+    }
+
+    /// Makes everything committed before this call durable.
+    ///
+    /// # Errors
+    /// `Latched` if the disk refused.
+    pub fn sync(&self) -> Result<()> {
+        self.inner().sync()
+    }
+
+    /// Starts a transaction at the present state.
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(self.inner().clone())
+    }
+
+    /// The store as it is now, for any number of reads.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.inner().clone(), self.inner().published())
+    }
+
+    /// The store as it was when `sequence` was the last change; rounded down to a commit boundary.
+    pub fn snapshot_at(&self, sequence: u64) -> Snapshot {
+        Snapshot::new(self.inner().clone(), sequence.min(self.inner().published()))
+    }
+
+    /// The newest revision of an entity.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if it cannot be read.
+    pub fn head(&self, entity: impl AsRef<[u8]>) -> Result<Head> {
+        self.inner().head(entity.as_ref())
+    }
+
+    /// The newest revision of an entity, unless it is absent or deleted.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if it cannot be read.
+    pub fn get(&self, entity: impl AsRef<[u8]>) -> Result<Option<Revision>> {
+        Ok(self.head(entity)?.live())
+    }
+
+    /// The heads of several entities at one moment, in the order asked for.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if one cannot be read.
+    pub fn heads_of<E: AsRef<[u8]>>(&self, entities: &[E]) -> Result<Vec<Head>> {
+        let snapshot = self.snapshot();
+        entities.iter().map(|entity| snapshot.head(entity)).collect()
+    }
+
+    /// One revision.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if it cannot be read.
+    pub fn revision(&self, entity: impl AsRef<[u8]>, number: u64) -> Result<Option<Revision>> {
+        self.snapshot().revision(entity, number)
+    }
+
+    /// The entity as of a sequence number or a time.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if it cannot be read.
+    pub fn as_of(&self, entity: impl AsRef<[u8]>, as_of: AsOf) -> Result<Head> {
+        self.snapshot().as_of(entity, as_of)
+    }
+
+    /// The revisions of an entity, newest first; reversible. Contents are read only when asked for.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad entity name.
+    pub fn history(&self, entity: impl AsRef<[u8]>) -> Result<History> {
+        self.snapshot().history(entity)
+    }
+
+    /// The heads of a range of entities, tombstones included, in the order of their names; reversible.
+    pub fn heads(&self, range: EntityRange) -> Heads {
+        self.snapshot().heads(range)
+    }
+
+    /// The same as of a sequence number or a time.
+    pub fn heads_as_of(&self, range: EntityRange, as_of: AsOf) -> Heads {
+        Heads::new(self.inner(), range, as_of.bound(self.inner().published()))
+    }
+
+    /// Every change behind `after` (0: from the start), in commit order.
+    ///
+    /// # Errors
+    /// `CursorLost` if `after` is beyond the last durable change.
+    pub fn changes(&self, after: u64) -> Result<Changes> {
+        Changes::new(self.inner(), after)
+    }
+
+    /// Hides fields of revisions from ordinary reads, durably. Reversible.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn hide(&self, what: Hiding) -> Result<Committed> {
+        self.commit(Batch::new().hide(what)?)
+    }
+
+    /// Shows again what was hidden, durably.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    pub fn show(&self, what: Hiding) -> Result<Committed> {
+        self.commit(Batch::new().show(what)?)
+    }
+
+    /// Numbers about the store.
+    ///
+    /// # Errors
+    /// `Io` if the directory cannot be listed.
+    pub fn stats(&self) -> Result<Stats> {
+        self.inner().stats()
+    }
+
+    /// Verifies the store: see [`CheckDepth`]. Damage is reported, not an error.
+    ///
+    /// # Errors
+    /// `Cancelled`; `Io` if something cannot be read at all.
+    pub fn check(&self, depth: CheckDepth, progress: &mut Progress<'_>) -> Result<CheckReport> {
+        self.inner().check(depth, progress)
+    }
+
+    /// Writes what is in memory to tables.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn flush(&self) -> Result<()> {
+        self.inner().flush_all()
+    }
+
+    /// Merges tables until nothing is left to merge; `full`: into one level.
+    ///
+    /// # Errors
+    /// What the disk says; `Cancelled`.
+    pub fn compact(&self, full: bool, progress: &mut Progress<'_>) -> Result<()> {
+        self.inner().compact(full, progress)
+    }
+
+    /// Makes a second, independent store in `to` out of links to this one's files, while this one is in use.
+    ///
+    /// # Errors
+    /// `Invalid` if `to` exists; `Io` where links are not possible.
+    pub fn checkpoint(&self, to: impl AsRef<Path>) -> Result<CheckpointReport> {
+        self.inner().checkpoint(to.as_ref())
+    }
+
+    /// The last sequence number that can be read.
+    pub fn published(&self) -> u64 {
+        self.inner().published()
+    }
+
+    /// The last sequence number that survives a power cut.
+    pub fn durable(&self) -> u64 {
+        self.inner().durable()
+    }
+
+    /// Closes the store: everything durable, the log trimmed and marked, background work ended. Other handles get errors from then on. A
+    /// second call does nothing.
+    ///
+    /// # Errors
+    /// What the disk says; the store is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        self.inner().close()
+    }
+
+    /// The heads of all entities whose name starts with `prefix`.
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Heads {
+        self.heads(EntityRange::prefix(prefix.as_ref()))
+    }
+
+    /// Whether an entity has a live head.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if it cannot be read.
+    pub fn contains(&self, entity: &Entity) -> Result<bool> {
+        Ok(matches!(self.head(entity)?, Head::Live(_)))
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,289 @@
+//! Opening and closing.
+//!
+//! Opening: lock, manifest, clean-up of what a crash left, tables, value files, then the log behind the manifest is recovered and
+//! replayed into memtables, which are flushed as they fill up: time and memory are bounded by what was not flushed, not by the
+//! store. Recovered segments are sealed and a new one is started, unless the log ends in a clean-close mark: then it is continued.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Store;
+use super::memory::Budget;
+use super::options::{ByteSize, Options, TableReads};
+use super::start::Opening;
+use super::tables::Tables;
+use crate::cache::Cache;
+use crate::codec::FileKind;
+use crate::env::Env;
+use crate::error::IoContext;
+use crate::index::compaction;
+use crate::index::entity_hash;
+use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels};
+use crate::index::memtable::Memtable;
+use crate::limits::Limits;
+use crate::log::{Change, LoggedChange, RecoveryInput, RecoveryMode, recover};
+use crate::manifest::{Edit, LostLimits, Manifest, OpenMode, StoreLock, prepare_dir};
+use crate::{Error, Result};
+
+/// What opening does where there is no store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IfMissing {
+    /// Creates one.
+    #[default]
+    Create,
+    /// Answers `Invalid`.
+    Fail,
+}
+
+/// The unacknowledged end of the log that recovery cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutReport {
+    /// Which segment.
+    pub path: PathBuf,
+    /// Where it was cut.
+    pub offset: u64,
+    /// How many bytes were behind.
+    pub bytes: u64,
+    /// How many valid frames were among them: writes whose predecessor was lost.
+    pub frames_behind: u64,
+}
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// The store is new.
+    pub created: bool,
+    /// The log ended in a clean-close mark.
+    pub clean: bool,
+    /// Changes that were replayed from the log.
+    pub replayed: u64,
+    /// What was cut off the log.
+    pub cut: Option<CutReport>,
+    /// Files moved to `lost/`.
+    pub lost: Vec<String>,
+    /// Unfinished files that were removed.
+    pub removed: Vec<String>,
+}
+
+/// How to open a store. Made by [`Store::builder`].
+#[derive(Debug)]
+#[must_use]
+pub struct StoreBuilder {
+    path: PathBuf,
+    options: Options,
+    if_missing: IfMissing,
+    read_only: bool,
+    env: Option<Env>,
+}
+
+impl StoreBuilder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            options: Options::default(),
+            if_missing: IfMissing::default(),
+            read_only: false,
+            env: None,
+        }
+    }
+
+    /// Memory for memtables, caches and buffers together.
+    pub fn memory(mut self, bytes: ByteSize) -> Self {
+        self.options.memory = Some(bytes);
+        self
+    }
+
+    /// Threads for background work; at least 2.
+    pub fn background_threads(mut self, threads: usize) -> Self {
+        self.options.background_threads = threads;
+        self
+    }
+
+    /// How tables are read.
+    pub fn table_reads(mut self, reads: TableReads) -> Self {
+        self.options.table_reads = reads;
+        self
+    }
+
+    /// After how long without a write the last group's promise is written.
+    pub fn promise_delay(mut self, delay: std::time::Duration) -> Self {
+        self.options.promise_delay = delay;
+        self
+    }
+
+    /// Believes a clock that stepped forward by more than an hour at once.
+    pub fn accept_clock_steps(mut self, accept: AcceptClockSteps) -> Self {
+        self.options.accept_clock_steps = accept == AcceptClockSteps::AtOnce;
+        self
+    }
+
+    /// What to do where there is no store.
+    pub fn if_missing(mut self, if_missing: IfMissing) -> Self {
+        self.if_missing = if_missing;
+        self
+    }
+
+    /// Opens without writing anything: for a store that nobody writes to. Never creates one.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Other surroundings than the operating system: the simulator's.
+    pub fn env(mut self, env: Env) -> Self {
+        self.env = Some(env);
+        self
+    }
+
+    /// Other sizes than the production ones: the simulator's.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// Opens.
+    ///
+    /// # Errors
+    /// `Locked` if it is open elsewhere, `Corrupt` if it is damaged, `Unsupported` if a newer version wrote it, `Invalid` if
+    /// there is no store, `Io`.
+    pub fn open(self) -> Result<Store> {
+        let env = self.env.clone().unwrap_or_else(|| Env::os(self.options.background_threads));
+        open(self, env)
+    }
+}
+
+/// When a clock step is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AcceptClockSteps {
+    /// When two readings agree.
+    WhenConfirmed,
+    /// At once.
+    AtOnce,
+}
+
+fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
+    let StoreBuilder { path, options, if_missing, read_only, env: given } = builder;
+    let fs = env.fs.as_ref();
+    let exists = fs.exists(&path).context("look for a store in", &path)?;
+    let create = if_missing == IfMissing::Create && !read_only;
+    if !exists {
+        if !create {
+            return Err(Error::invalid(format!("there is no store in {}", path.display())));
+        }
+        prepare_dir(fs, &path)?;
+    }
+    let lock = match StoreLock::acquire(&env, &path) {
+        Ok(lock) => Some(lock),
+        // Reading needs no lock file where none can be made; a live writer could have made one.
+        Err(Error::Io { source, .. }) if read_only && source.kind() != std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let mut store_id = [0; 16];
+    env.rng.fill(&mut store_id);
+    let mode = match (read_only, create) {
+        (true, _) => OpenMode::ReadOnly,
+        (false, true) => OpenMode::CreateIfAbsent { store: store_id },
+        (false, false) => OpenMode::ReadWrite,
+    };
+    let (manifest, opened) = Manifest::open(&env, &path, mode, &options.limits)?;
+    let manifest = Arc::new(manifest);
+    let mut report = OpenReport { created: opened.created, ..OpenReport::default() };
+    let contents = if read_only {
+        let contents = manifest.scan()?;
+        contents.require_complete(&path)?;
+        contents
+    } else {
+        let settled = manifest.settle(&LostLimits::default())?;
+        report.lost = settled.lost;
+        report.removed = settled.removed;
+        settled.contents
+    };
+    let machine = if given.is_none() { crate::env::machine_memory() } else { None };
+    let budget = Budget::new(&options, machine);
+    let cache = Arc::new(Cache::new(budget.cache));
+    let tables = Tables::new(&env, &manifest, &cache, options.table_reads, &options.limits);
+    let state = manifest.state();
+    let levels = Arc::new(Levels::open(state.tables.values(), &tables)?);
+
+    let mut replay = Replay {
+        view: IndexView::new(Arc::new(Memtable::new(budget.memtable)), levels),
+        manifest: &manifest,
+        tables: &tables,
+        limits: &options.limits,
+        memtable_bytes: budget.memtable,
+        flushes: !read_only,
+        replayed: 0,
+    };
+    let recovered = recover(
+        &RecoveryInput {
+            env: &env,
+            dir: &path,
+            state: &state,
+            segments: &contents.segments,
+            limits: &options.limits,
+            mode: if read_only { RecoveryMode::ReadOnly } else { RecoveryMode::Repair },
+        },
+        &mut |change| replay.add(change),
+    )?;
+    report.replayed = replay.replayed;
+    let view = replay.view;
+    report.clean = recovered.clean;
+    report.cut = recovered.cut.as_ref().map(|cut| CutReport {
+        path: path.join(cut.segment.file_name(FileKind::Segment)),
+        offset: cut.offset,
+        bytes: cut.bytes,
+        frames_behind: cut.frames_behind,
+    });
+    let opening = Opening { env, path, options, budget, read_only, manifest, cache, view, report, lock };
+    Ok(Store::from_inner(opening.finish(recovered)?))
+}
+
+/// Takes replayed changes into memtables, flushing as they fill up.
+struct Replay<'a> {
+    view: IndexView,
+    manifest: &'a Arc<Manifest>,
+    tables: &'a Tables,
+    limits: &'a Limits,
+    memtable_bytes: u64,
+    flushes: bool,
+    replayed: u64,
+}
+
+impl Replay<'_> {
+    fn add(&mut self, logged: LoggedChange) -> Result<()> {
+        let Some(memtable) = self.view.active().cloned() else {
+            return Err(Error::invalid("internal: no memtable to replay into"));
+        };
+        match logged.change {
+            Change::Annotation(annotation) => memtable.insert_annotation(logged.sequence, &annotation)?,
+            Change::Revision { entity, row, .. } => {
+                memtable.insert(&entity, entity_hash(entity.as_bytes()), &row)?;
+            }
+        }
+        self.replayed = self.replayed.saturating_add(1);
+        // A commit's changes stay together: a table never holds half of one.
+        if self.flushes && logged.commit_rest == 0 && memtable.bytes() >= self.memtable_bytes {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let rotated = self.view.rotated(Arc::new(Memtable::new(self.memtable_bytes)));
+        let Some(memtable) = rotated.flush_next().cloned() else { return Ok(()) };
+        let outcome = compaction::flush(&memtable, self.limits, self.tables)?;
+        let levels = Arc::new(rotated.levels().apply(&outcome.edit, self.tables)?);
+        let mut edits = super::maintain::edits_of(&outcome.edit);
+        if let Some(sequence) = outcome.sequence {
+            for keyspace in [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS] {
+                edits.push(Edit::SetFlushed { keyspace, sequence });
+            }
+        }
+        self.manifest.commit(edits)?;
+        self.view = rotated.flushed(&memtable, levels)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! The critical section of a commit: check, number, place. No I/O happens here.
+//!
+//! ```text
+//!  caller                        pipeline (mutex)                       leader (one at a time)
+//!  prepare ──► look up heads ──► last_sequence[bucket] <= S ?           takes the whole gathering
+//!              at S = published    no: pending head, or look up again   finishes frames, one write, one sync
+//!                                  expectations, numbers, space     ──► applies, publishes, completes tickets
+//! ```
+//!
+//! 1. *Check and reservation are one step.* A head looked up at S outside the section is used only if nothing was given out to its
+//!    bucket since S; a head that is pending is taken from `pending`.
+//! 2. *Space before numbers.* An offset is handed out only inside reserved space of the tail segment.
+//! 3. *Answers do not overtake.* A refusal that rests on a pending head travels with the group that publishes that head.
+//! 4. A refused commit leaves nothing behind: no number, no row, no bytes.
+
+use std::sync::Arc;
+
+use super::clock::CommitClock;
+use super::draft::{Committed, Durability, Outcome};
+use super::heads::HeadInfo;
+use super::inner::Inner;
+use super::prepare::{Prepared, PreparedWhat};
+use super::resolve::{Plan, out_of_step};
+use super::space::{SegmentFile, Tail};
+use super::ticket::TicketState;
+use crate::env::HashMap;
+use crate::limits::{AUTHORED_AHEAD_MAX_US, REVISION_NUMBER_MAX};
+use crate::log::{FrameDraft, Numbers};
+use crate::model::Entity;
+use crate::{Error, Result};
+
+/// A gathering group takes at most this many bytes of frames; more wait for the next.
+pub(crate) const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// What the critical section guards.
+pub(crate) struct Pipeline {
+    /// The next sequence number to give out.
+    pub(crate) next_sequence: u64,
+    pub(crate) clock: CommitClock,
+    /// Heads that were given out and are not published.
+    pub(crate) pending: HashMap<Entity, HeadInfo>,
+    /// Where the next frame goes.
+    pub(crate) tail: Tail,
+    /// A segment prepared ahead.
+    pub(crate) spare: Option<Arc<SegmentFile>>,
+    /// Commits that wait for the next leader, in sequence order.
+    pub(crate) gathering: Vec<Item>,
+    pub(crate) gathering_bytes: usize,
+    /// Somebody leads, or was told to.
+    pub(crate) leading: bool,
+}
+
+/// One waiting commit.
+pub(crate) struct Item {
+    pub(crate) ticket: Arc<TicketState>,
+    pub(crate) sync: bool,
+    pub(crate) frame: Option<Box<Placed>>,
+    /// What the ticket gets when the group went through.
+    pub(crate) result: Result<Committed>,
+}
+
+/// A frame with its numbers and its place.
+pub(crate) struct Placed {
+    pub(crate) frame: FrameDraft,
+    pub(crate) segment: Arc<SegmentFile>,
+    pub(crate) offset: u64,
+    pub(crate) first_sequence: u64,
+    pub(crate) count: u64,
+    pub(crate) commit_time: i64,
+}
+
+/// What a reservation came to.
+pub(crate) enum Reserved {
+    Queued(Arc<TicketState>),
+    /// A head has moved since it was looked up.
+    Stale,
+    /// This plan was made with a head that is not the one now pending; look again when that is published.
+    AfterPublish(u64),
+    /// The tail has no room for a frame of this length.
+    NoSpace(usize),
+    /// The gathering is full: wait for this one.
+    Full(Arc<TicketState>),
+}
+
+impl Inner {
+    /// One attempt to reserve. `heads` were looked up at `at`. Takes the plan's frame only when it answers `Queued`.
+    pub(crate) fn reserve(
+        &self,
+        batch: &Prepared,
+        plan: &mut Plan,
+        heads: &[HeadInfo],
+        at: u64,
+        durability: Durability,
+    ) -> Result<Reserved> {
+        let mut guard = self.pipeline.lock();
+        let pipeline = &mut *guard;
+        self.check_writable()?;
+        if pipeline.gathering_bytes > GROUP_BYTES_MAX
+            && let Some(first) = pipeline.gathering.first()
+        {
+            return Ok(Reserved::Full(first.ticket.clone()));
+        }
+        let mut current = Vec::with_capacity(heads.len());
+        let mut rests_on_pending = false;
+        for ((entity, hash), head) in batch.entities.iter().zip(heads) {
+            if self.bucket(*hash).load(std::sync::atomic::Ordering::Acquire) <= at {
+                current.push(*head);
+            } else if let Some(pending) = pipeline.pending.get(entity) {
+                if batch.needs_head {
+                    return Ok(Reserved::AfterPublish(pending.sequence));
+                }
+                rests_on_pending = true;
+                current.push(*pending);
+            } else {
+                return Ok(Reserved::Stale);
+            }
+        }
+        let sync = durability == Durability::Sync;
+        let assigned = match assign(batch, plan, &mut current, pipeline, self) {
+            Ok(assigned) => assigned,
+            Err(refusal) if rests_on_pending && matches!(refusal, Error::Conflict { .. } | Error::Invalid { .. }) => {
+                let ticket = Arc::<TicketState>::default();
+                pipeline.gathering.push(Item { ticket: ticket.clone(), sync: false, frame: None, result: Err(refusal) });
+                return Ok(Reserved::Queued(ticket));
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let ticket = Arc::<TicketState>::default();
+        let Some(frame) = &plan.frame else {
+            // Nothing to write; the answer may still rest on a pending head.
+            let result = Ok(Committed { sequence: pipeline.next_sequence - 1, outcomes: assigned.outcomes });
+            if rests_on_pending {
+                pipeline.gathering.push(Item { ticket: ticket.clone(), sync: false, frame: None, result });
+            } else {
+                let sequence = self.published();
+                ticket.complete(result.map(|committed| Committed { sequence, ..committed }));
+            }
+            return Ok(Reserved::Queued(ticket));
+        };
+        let count = assigned.numbers.len() as u64;
+        let Some((segment, offset)) = pipeline.place(frame.len(), count, &self.options.limits) else {
+            return Ok(Reserved::NoSpace(frame.len()));
+        };
+        let commit_time = assigned.commit_time;
+        // From here on nothing fails.
+        let Some(mut frame) = plan.frame.take() else { return Err(out_of_step()) };
+        let first_sequence = pipeline.next_sequence;
+        pipeline.next_sequence = first_sequence.saturating_add(count);
+        for (record, numbers) in assigned.numbers.iter().enumerate() {
+            if let Some(numbers) = numbers {
+                frame.set_numbers(record, *numbers);
+            }
+        }
+        for ((entity, hash), head) in batch.entities.iter().zip(current) {
+            if head.sequence >= first_sequence {
+                self.bucket(*hash).store(head.sequence, std::sync::atomic::Ordering::Release);
+                pipeline.pending.insert(entity.clone(), head);
+            }
+        }
+        // Annotations change what a cached head shows, not which it is: no bucket moves for them.
+        let sequence = pipeline.next_sequence - 1;
+        pipeline.gathering_bytes += frame.len();
+        let frame = Box::new(Placed { frame, segment, offset, first_sequence, count, commit_time });
+        let result = Ok(Committed { sequence, outcomes: assigned.outcomes });
+        pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: Some(frame), result });
+        Ok(Reserved::Queued(ticket))
+    }
+}
+
+struct Assigned {
+    /// For each record of the frame; `None` for annotations.
+    numbers: Vec<Option<Numbers>>,
+    outcomes: Vec<Outcome>,
+    commit_time: i64,
+}
+
+/// Checks every expectation and gives numbers, changing only `heads`.
+fn assign(
+    batch: &Prepared,
+    plan: &Plan,
+    heads: &mut [HeadInfo],
+    pipeline: &mut Pipeline,
+    inner: &Inner,
+) -> Result<Assigned> {
+    let mut numbers = Vec::with_capacity(batch.ops.len());
+    let mut outcomes = Vec::with_capacity(batch.ops.len());
+    let mut sequence = pipeline.next_sequence;
+    let mut time = None;
+    for (op, record) in batch.ops.iter().zip(&plan.records) {
+        let (entity, _) = batch.entities.get(op.entity).ok_or_else(out_of_step)?;
+        let head = heads.get_mut(op.entity).ok_or_else(out_of_step)?;
+        let conflict = |head: &HeadInfo, expected| Error::Conflict {
+            entity: entity.clone(),
+            expected,
+            actual: head.state(),
+        };
+        match &op.what {
+            PreparedWhat::Guard { expect, sequence } => {
+                if !head.meets(*expect) || sequence.is_some_and(|read| read != head.sequence) {
+                    return Err(conflict(head, *expect));
+                }
+                outcomes.push(Outcome::Held);
+            }
+            PreparedWhat::Annotate(annotation) => {
+                if head.kind.is_none() {
+                    return Err(Error::invalid(format!("{} has no revisions to hide or show", annotation.entity)));
+                }
+                numbers.push(None);
+                outcomes.push(Outcome::Annotated { sequence });
+                sequence = sequence.saturating_add(1);
+            }
+            PreparedWhat::Write(write) => {
+                if !head.meets(write.expect) {
+                    return Err(conflict(head, write.expect));
+                }
+                if record.is_none() {
+                    outcomes.push(Outcome::Unchanged { revision: head.number });
+                    continue;
+                }
+                let number = write.number.unwrap_or(head.number.saturating_add(1));
+                if number <= head.number || number > REVISION_NUMBER_MAX {
+                    return Err(Error::invalid(format!(
+                        "{entity}: revision number {number} must be above the head's, {}, and at most {REVISION_NUMBER_MAX}",
+                        head.number
+                    )));
+                }
+                let commit_time = match time {
+                    Some(time) => time,
+                    None => *time.insert(pipeline.clock.next(&*inner.env.clock)?),
+                };
+                let effective_time = effective_time(write.authored, commit_time, head.effective_time);
+                let parent = write.parent.unwrap_or(head.number);
+                numbers.push(Some(Numbers { number, parent, effective_time }));
+                outcomes.push(Outcome::Written { revision: number, sequence });
+                *head = HeadInfo {
+                    sequence,
+                    number,
+                    kind: Some(write.kind()),
+                    effective_time,
+                    content: None,
+                    digest: write.units.first().map(|unit| unit.digest),
+                };
+                sequence = sequence.saturating_add(1);
+            }
+        }
+    }
+    let commit_time = match time {
+        Some(time) => time,
+        None => pipeline.clock.next(&*inner.env.clock)?,
+    };
+    Ok(Assigned { numbers, outcomes, commit_time })
+}
+
+/// max(authored or commit time, the previous revision's); an authored time far in the future does not enter.
+fn effective_time(authored: Option<i64>, commit: i64, previous: i64) -> i64 {
+    match authored {
+        Some(authored) if authored <= commit.saturating_add(AUTHORED_AHEAD_MAX_US) => authored.max(previous),
+        Some(_) if previous != i64::MIN => previous,
+        _ => commit.max(previous),
+    }
+}

@@ -1,0 +1,103 @@
+//! Reading by name: heads, revisions, entities as of a point.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::head_cache::HeadEntry;
+use super::heads::HeadInfo;
+use super::inner::Inner;
+use super::prepare::Prepared;
+use super::revision::{Head, Revision};
+use crate::cache::{CacheKey, CacheKind};
+use crate::index::entity_hash;
+use crate::model::{Bound, ContentRef, Entity, FieldMask, Row};
+use crate::{Error, Result};
+
+impl Inner {
+    /// The head of an entity as published now.
+    pub(crate) fn head(self: &Arc<Self>, entity: &[u8]) -> Result<Head> {
+        let hash = entity_hash(entity);
+        let entry = self.head_entry(entity, hash)?;
+        match entry {
+            None => Ok(Head::Absent),
+            Some(entry) => Ok(Head::of(Revision::new(self, entry.entity.clone(), entry.row.clone())?)),
+        }
+    }
+
+    /// The head through the cache. The answer was right at some moment during the call.
+    fn head_entry(&self, entity: &[u8], hash: u64) -> Result<Option<Arc<HeadEntry>>> {
+        let last = || self.bucket(hash).load(Ordering::Acquire);
+        if let Some(entry) = self.heads.get(entity, hash, last) {
+            self.counters.head_hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Some(entry));
+        }
+        let at = self.published();
+        let Some(row) = self.view.load().find(entity, &Bound::at(at))? else { return Ok(None) };
+        let entry = Arc::new(HeadEntry { entity: Entity::new(entity)?, row, at });
+        if last() <= at {
+            self.heads.put(hash, entry.clone());
+        }
+        Ok(Some(entry))
+    }
+
+    /// The newest row of an entity inside a bound.
+    pub(crate) fn find_row(&self, entity: &Entity, bound: &Bound) -> Result<Option<Row>> {
+        self.view.load().find(entity.as_bytes(), bound)
+    }
+
+    /// The same as a revision.
+    pub(crate) fn find(self: &Arc<Self>, entity: &[u8], bound: &Bound) -> Result<Option<Revision>> {
+        match self.view.load().find(entity, bound)? {
+            Some(row) => Revision::new(self, Entity::new(entity)?, row).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The heads that a batch is about, as published at `at`.
+    pub(crate) fn look_up(&self, batch: &Prepared, at: u64) -> Result<Vec<HeadInfo>> {
+        let mut heads = Vec::with_capacity(batch.entities.len());
+        for (entity, hash) in &batch.entities {
+            let last = || self.bucket(*hash).load(Ordering::Acquire);
+            let cached = self.heads.get(entity.as_bytes(), *hash, last).filter(|entry| entry.row.sequence <= at);
+            let head = match cached {
+                Some(entry) => HeadInfo::of(&entry.row),
+                None => match self.view.load().find(entity.as_bytes(), &Bound::at(at))? {
+                    Some(row) => HeadInfo::of(&row),
+                    None => HeadInfo::ABSENT,
+                },
+            };
+            heads.push(head);
+        }
+        Ok(heads)
+    }
+
+    /// Which fields of a revision are hidden now: the one gate that every read passes.
+    pub(crate) fn hidden(&self, entity: &Entity, number: u64) -> Result<FieldMask> {
+        let view = self.view.load();
+        Ok(view.visibility(entity, number)?.hidden)
+    }
+
+    /// The bytes of a content, through the cache. The length and the digest's tag must be those of the index row; the checksums
+    /// were verified when it was read.
+    pub(crate) fn read_content(&self, reference: ContentRef, whose: impl Fn() -> String) -> Result<Bytes> {
+        let key = CacheKey {
+            file: reference.address.sequence,
+            at: u64::from(reference.address.slot),
+            kind: CacheKind::Content,
+        };
+        let content = self.cache.get_or_load(key, || self.values.load().read(reference.address))?;
+        let bytes = Bytes::clone(&content);
+        if bytes.len() as u64 != u64::from(reference.len) {
+            return Err(Error::corrupt(
+                &self.path,
+                0,
+                format!("a content of {} bytes at sequence {}", reference.len, reference.address.sequence),
+                format!("{} bytes", bytes.len()),
+                whose(),
+            ));
+        }
+        Ok(bytes)
+    }
+}

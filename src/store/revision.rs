@@ -1,0 +1,298 @@
+//! A revision as a reader gets it: metadata at hand, content on demand.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::inner::Inner;
+use crate::model::{Address, ContentRef, Digest, Entity, FieldMask, Fields, Flags, RevisionKind, Row, Timestamp};
+use crate::Result;
+
+/// What there is of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Content {
+    /// The bytes.
+    Present(Bytes),
+    /// Hidden from ordinary reads; can be shown again.
+    Hidden,
+    /// Destroyed.
+    Forgotten,
+    /// The source of an import had none to give.
+    Withheld,
+    /// A tombstone has no content.
+    Deleted,
+}
+
+impl Content {
+    /// The bytes, if they are there.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Present(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The bytes, if they are there.
+    pub fn into_bytes(self) -> Option<Bytes> {
+        match self {
+            Self::Present(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// One immutable state of an entity. Owns its metadata; the content is read when asked for.
+#[derive(Clone)]
+pub struct Revision {
+    inner: Arc<Inner>,
+    entity: Entity,
+    row: Row,
+    hidden: FieldMask,
+    fields: OnceLock<Box<Fields>>,
+}
+
+impl Revision {
+    pub(crate) fn new(inner: &Arc<Inner>, entity: Entity, row: Row) -> Result<Self> {
+        let hidden = inner.hidden(&entity, row.number)?;
+        Ok(Self { inner: inner.clone(), entity, row, hidden, fields: OnceLock::new() })
+    }
+
+    /// Whose.
+    pub fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
+    /// Its number within the entity, from 1.
+    pub fn number(&self) -> u64 {
+        self.row.number
+    }
+
+    /// The number of the revision that it was made from; 0 for none.
+    pub fn parent(&self) -> u64 {
+        self.row.parent
+    }
+
+    /// Its sequence number within the store.
+    pub fn sequence(&self) -> u64 {
+        self.row.sequence
+    }
+
+    /// When it was committed.
+    pub fn commit_time(&self) -> Timestamp {
+        Timestamp(self.row.commit_time)
+    }
+
+    /// When its author made it, as the writer claimed; `None` if nothing was claimed.
+    pub fn authored_time(&self) -> Option<Timestamp> {
+        self.row.authored_time.map(Timestamp)
+    }
+
+    /// The time that "as of" means: never goes back along an entity's revisions.
+    pub fn effective_time(&self) -> Timestamp {
+        Timestamp(self.row.effective_time)
+    }
+
+    /// Whether it is a tombstone.
+    pub fn is_tombstone(&self) -> bool {
+        self.row.kind == RevisionKind::Delete
+    }
+
+    /// Minor, bot, withheld…
+    pub fn flags(&self) -> Flags {
+        self.row.flags
+    }
+
+    /// Length of the main content, bytes; `None` for a tombstone or a withheld content.
+    pub fn content_len(&self) -> Option<u32> {
+        self.row.content.map(|content| content.len)
+    }
+
+    /// Where the bytes of the main content were first written. Equal addresses mean one content.
+    pub fn content_address(&self) -> Option<Address> {
+        self.row.content.map(|content| content.address)
+    }
+
+    /// Which fields are hidden now.
+    pub fn hidden(&self) -> FieldMask {
+        self.hidden
+    }
+
+    /// Author, comment and the other fields. Hidden ones are absent.
+    ///
+    /// # Errors
+    /// `Corrupt` if they cannot be decoded.
+    pub fn fields(&self) -> Result<&Fields> {
+        if let Some(fields) = self.fields.get() {
+            return Ok(fields);
+        }
+        let mut fields = Fields::decode(&self.row.cold)
+            .map_err(|bad| self.inner.bad_fields(&self.entity, &self.row, bad))?;
+        fields.resolve(self.row.sequence);
+        if self.hidden.contains(FieldMask::AUTHOR) {
+            fields.author = None;
+        }
+        if self.hidden.contains(FieldMask::COMMENT) {
+            fields.comment = None;
+        }
+        if self.hidden.contains(FieldMask::ATTRIBUTES) {
+            fields.attributes.clear();
+            fields.tags.clear();
+        }
+        Ok(self.fields.get_or_init(|| Box::new(fields)))
+    }
+
+    /// The main content.
+    ///
+    /// # Errors
+    /// `Corrupt` if the bytes on disk are not what was written, `Io` if they cannot be read.
+    pub fn content(&self) -> Result<Content> {
+        match self.row.content {
+            Some(reference) => self.read(reference),
+            None if self.is_tombstone() => Ok(Content::Deleted),
+            None => Ok(Content::Withheld),
+        }
+    }
+
+    /// The contents beside the main one: role and bytes, in the order in which they were written.
+    ///
+    /// # Errors
+    /// As for [`Revision::content`].
+    pub fn slots(&self) -> Result<Vec<(Bytes, Content)>> {
+        let slots = &self.fields()?.slots;
+        let read = |reference: &Option<ContentRef>| match reference {
+            Some(reference) => self.read(*reference),
+            None => Ok(Content::Withheld),
+        };
+        slots.iter().map(|(role, reference)| Ok((role.clone(), read(reference)?))).collect()
+    }
+
+    /// The digest of the main content.
+    ///
+    /// # Errors
+    /// As for [`Revision::content`].
+    pub fn digest(&self) -> Result<Option<Digest>> {
+        match self.row.content {
+            Some(reference) => self.inner.values().digest(reference.address).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The content even if it is hidden: for those who may see it.
+    ///
+    /// # Errors
+    /// As for [`Revision::content`].
+    pub fn content_unhidden(&self) -> Result<Content> {
+        match self.row.content {
+            Some(reference) => self.inner.read_content(reference, || self.whose()).map(Content::Present),
+            None => self.content(),
+        }
+    }
+
+    fn read(&self, reference: ContentRef) -> Result<Content> {
+        // The gate is asked again: what was hidden after this revision was read is hidden.
+        if self.inner.hidden(&self.entity, self.row.number)?.contains(FieldMask::CONTENT) {
+            return Ok(Content::Hidden);
+        }
+        self.inner.read_content(reference, || self.whose()).map(Content::Present)
+    }
+
+    fn whose(&self) -> String {
+        format!("the content of revision {} of {}", self.row.number, self.entity)
+    }
+
+    pub(crate) fn row(&self) -> &Row {
+        &self.row
+    }
+}
+
+impl std::fmt::Debug for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Revision")
+            .field("entity", &self.entity)
+            .field("number", &self.row.number)
+            .field("sequence", &self.row.sequence)
+            .field("kind", &self.row.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Revision {
+    /// (entity, number) names one revision for ever; the sequence tells stores apart that share nothing else.
+    fn eq(&self, other: &Self) -> bool {
+        self.entity == other.entity && self.row.number == other.row.number && self.row.sequence == other.row.sequence
+    }
+}
+
+/// The head of an entity.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Head {
+    /// The entity never had a revision.
+    Absent,
+    /// The newest revision is a state.
+    Live(Revision),
+    /// The newest revision is a tombstone. The history stays readable.
+    Deleted(Revision),
+    /// The entity was purged; the number is the last one that was used.
+    Purged(u64),
+}
+
+impl Head {
+    pub(crate) fn of(revision: Revision) -> Self {
+        match revision.row.kind {
+            RevisionKind::Put => Self::Live(revision),
+            RevisionKind::Delete => Self::Deleted(revision),
+        }
+    }
+
+    /// The newest revision, live or tombstone.
+    pub fn revision(&self) -> Option<&Revision> {
+        match self {
+            Self::Live(revision) | Self::Deleted(revision) => Some(revision),
+            Self::Absent | Self::Purged(_) => None,
+        }
+    }
+
+    /// The newest revision if it is live.
+    pub fn live(self) -> Option<Revision> {
+        match self {
+            Self::Live(revision) => Some(revision),
+            _ => None,
+        }
+    }
+
+    /// The number to expect in the next write; 0 if there is no revision.
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Live(revision) | Self::Deleted(revision) => revision.number(),
+            Self::Purged(number) => *number,
+        }
+    }
+}
+
+/// How an "as of" read names its point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AsOf {
+    /// All commits up to this sequence number.
+    Sequence(u64),
+    /// All commits made at or before this time.
+    CommitTime(Timestamp),
+    /// All revisions in effect at this time: what their authors claim, made monotone per entity.
+    EffectiveTime(Timestamp),
+}
+
+impl AsOf {
+    pub(crate) fn bound(self, published: u64) -> crate::model::Bound {
+        let mut bound = crate::model::Bound::at(published);
+        match self {
+            Self::Sequence(sequence) => bound.sequence = sequence.min(published),
+            Self::CommitTime(time) => bound.commit_time = time.0,
+            Self::EffectiveTime(time) => bound.effective_time = time.0,
+        }
+        bound
+    }
+}
+

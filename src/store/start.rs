@@ -1,0 +1,335 @@
+//! From a recovered log to a running store.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+
+use super::background::Background;
+use super::clock::CommitClock;
+use super::head_cache::HeadCache;
+use super::inner::{BUCKETS, Inner};
+use super::leader::LogState;
+use super::memory::Budget;
+use super::open::OpenReport;
+use super::options::Options;
+use super::pipeline::Pipeline;
+use super::space::{SegmentFile, Tail};
+use super::values::{ValueEntry, ValueMap};
+use crate::cache::Cache;
+use crate::codec::{FileId, FileKind};
+use crate::env::{Access, Env, HashMap, write_all_at};
+use crate::error::IoContext;
+use crate::index::levels::IndexView;
+use crate::log::{ActiveSegment, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader};
+use crate::manifest::{Edit, Manifest, StoreLock};
+use crate::{Error, Result};
+
+/// What opening has come to before the log is continued.
+pub(crate) struct Opening {
+    pub(crate) env: Env,
+    pub(crate) path: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) budget: Budget,
+    pub(crate) read_only: bool,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) view: IndexView,
+    pub(crate) report: OpenReport,
+    pub(crate) lock: Option<StoreLock>,
+}
+
+impl Opening {
+    /// Registers what recovery sealed, removes what it found unused, and continues the log or starts a new segment.
+    pub(crate) fn finish(self, mut recovered: Recovered) -> Result<Arc<Inner>> {
+        let manifest = &self.manifest;
+        if !self.read_only {
+            let edits = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
+            manifest.commit(edits)?;
+            for id in &recovered.unused {
+                let path = self.path.join(id.file_name(FileKind::Segment));
+                self.env.fs.remove_file(&path).context("remove", &path)?;
+            }
+            if !recovered.unused.is_empty() {
+                self.env.fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
+            }
+        }
+        let state = manifest.state();
+        let mut values = Vec::with_capacity(state.value_files.len() + 1);
+        for info in state.value_files.values() {
+            values.push(self.open_sealed(info)?);
+        }
+        if self.read_only {
+            for info in &recovered.sealed {
+                values.push(self.open_sealed(info)?);
+            }
+            for active in recovered.unsealed.drain(..) {
+                values.push(entry_of(active));
+            }
+        }
+        let next_sequence = recovered.last_sequence.saturating_add(1);
+        let (log, tail) = match recovered.tail.take() {
+            Some(active) => self.continue_log(active, &recovered)?,
+            None => self.start_segment(&recovered)?,
+        };
+        if !self.read_only || values.iter().all(|value| value.last < next_sequence) {
+            values.retain(|value: &ValueEntry| value.number != log.segment.id.number);
+            values.push(ValueEntry {
+                first: log.active.header().predecessor_sequence.saturating_add(1),
+                last: u64::MAX,
+                number: log.segment.id.number,
+                file: log.active.clone(),
+            });
+        }
+        let last = recovered.last_sequence;
+        let clock = CommitClock::new(recovered.last_commit_time, self.options.accept_clock_steps);
+        let last_sequence = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
+        Ok(Arc::new(Inner {
+            heads: HeadCache::new(self.budget.heads),
+            view: ArcSwap::from_pointee(self.view),
+            values: ArcSwap::from_pointee(ValueMap::new(values)),
+            view_lock: Mutex::new(()),
+            last_sequence,
+            pipeline: Mutex::new(Pipeline {
+                next_sequence,
+                clock,
+                pending: HashMap::default(),
+                tail,
+                spare: None,
+                gathering: Vec::new(),
+                gathering_bytes: 0,
+                leading: false,
+            }),
+            space: Mutex::new(()),
+            log: Mutex::new(log),
+            published: AtomicU64::new(last),
+            durable: AtomicU64::new(last),
+            watch: super::watch::Watch::default(),
+            latch: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            background: Background::new(self.report),
+            background_done: (Mutex::new(0), Condvar::new()),
+            counters: super::stats::Counters::default(),
+            lock: Mutex::new(self.lock),
+            env: self.env,
+            path: self.path,
+            options: self.options,
+            budget: self.budget,
+            read_only: self.read_only,
+            manifest: self.manifest,
+            cache: self.cache,
+        }))
+    }
+
+    fn open_sealed(&self, info: &crate::manifest::ValueFileInfo) -> Result<ValueEntry> {
+        let path = self.path.join(info.id.file_name(FileKind::Segment));
+        let store = self.manifest.state().store;
+        let file = SealedSegment::open(&*self.env.fs, &path, info, &store, &self.cache)?;
+        Ok(ValueEntry { first: info.sequence_first, last: info.sequence_last, number: info.id.number, file })
+    }
+
+    /// Goes on behind a clean-close mark.
+    fn continue_log(&self, active: ActiveSegment, recovered: &Recovered) -> Result<(LogState, Tail)> {
+        let header = *active.header();
+        let end = active.end();
+        let segment = Arc::new(SegmentFile {
+            id: header.id,
+            path: active.path().to_path_buf(),
+            file: active.file().clone(),
+            salt: header.salt,
+            reserved: AtomicU64::new(end),
+        });
+        let records = recovered.last_sequence.saturating_sub(header.predecessor_sequence);
+        let active = Arc::new(active);
+        Ok(log_at(segment, active, end, recovered, records))
+    }
+
+    fn start_segment(&self, recovered: &Recovered) -> Result<(LogState, Tail)> {
+        let fs = &self.env.fs;
+        let id = if self.read_only { FileId { epoch: 0, number: 0 } } else { self.manifest.allocate_file()? };
+        let path = self.path.join(id.file_name(FileKind::Segment));
+        let header = SegmentHeader {
+            store: self.manifest.state().store,
+            id,
+            predecessor: recovered.last_segment,
+            predecessor_sequence: recovered.last_sequence,
+            predecessor_checksum: recovered.last_checksum,
+            salt: self.env.rng.next_u64(),
+            incarnation: self.manifest.state().incarnation,
+            created: recovered.last_commit_time,
+            promise: recovered.promise,
+        };
+        let end = SEGMENT_HEADER_LEN as u64;
+        let file: Arc<dyn crate::env::File> = if self.read_only {
+            Arc::new(NoFile)
+        } else {
+            let file = fs.open(&path, Access::CreateNew).context("create", &path)?;
+            file.allocate(0, self.options.limits.reserve_first).context("reserve log space in", &path)?;
+            write_all_at(&*file, &header.encode(), 0).context("write", &path)?;
+            file.sync_data().context("sync", &path)?;
+            fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
+            file
+        };
+        let segment = Arc::new(SegmentFile {
+            id,
+            path: path.clone(),
+            file: file.clone(),
+            salt: header.salt,
+            reserved: AtomicU64::new(if self.read_only { 0 } else { self.options.limits.reserve_first.max(end) }),
+        });
+        let active = Arc::new(ActiveSegment::new(path, file, header));
+        Ok(log_at(segment, active, end, recovered, 0))
+    }
+}
+
+fn log_at(
+    segment: Arc<SegmentFile>,
+    active: Arc<ActiveSegment>,
+    end: u64,
+    recovered: &Recovered,
+    records: u64,
+) -> (LogState, Tail) {
+    let promise = Position { file: segment.id.number, offset: end };
+    let tail = Tail { segment: segment.clone(), offset: end, records };
+    let log = LogState {
+        segment,
+        active,
+        last_checksum: recovered.last_checksum,
+        last_sequence: recovered.last_sequence,
+        end,
+        promise,
+        promise_written: promise,
+        unsynced: Vec::new(),
+        buffer: Vec::new(),
+    };
+    (log, tail)
+}
+
+fn entry_of(active: ActiveSegment) -> ValueEntry {
+    let header = *active.header();
+    let last = active.last_sequence();
+    ValueEntry {
+        first: header.predecessor_sequence.saturating_add(1),
+        last,
+        number: header.id.number,
+        file: Arc::new(active),
+    }
+}
+
+/// Stands where a store that was opened for reading only has nothing to write to.
+struct NoFile;
+
+impl crate::env::File for NoFile {
+    fn read_at(&self, _: &mut [u8], _: u64) -> std::io::Result<usize> {
+        Ok(0)
+    }
+    fn write_at(&self, _: &[u8], _: u64) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(0)
+    }
+    fn set_len(&self, _: u64) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+    fn allocate(&self, _: u64, _: u64) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+    fn map(&self, _: u64) -> std::io::Result<bytes::Bytes> {
+        Ok(bytes::Bytes::new())
+    }
+    fn link_count(&self) -> std::io::Result<u64> {
+        Ok(0)
+    }
+}
+
+/// Ends what is running and leaves the directory as it should be found.
+impl Inner {
+    /// Closes: everything gathered is written and synced, the log trimmed and marked, the lock given up.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        if self.read_only {
+            self.set_closed();
+            *self.lock.lock() = None;
+            return Ok(());
+        }
+        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        if self.latch.get().is_none() {
+            // A long replay is worth a table; a short one is not.
+            let rows: u64 = self.view().memtables().iter().map(|memtable| memtable.row_count()).sum();
+            if rows > REPLAY_ROWS_MAX {
+                result = self.flush_all();
+            }
+            result = result.and_then(|()| self.seal_all());
+        }
+        let ended = self.end_log();
+        // Jobs look at `closed` every few hundred rows.
+        drop(self.background.compacting.lock());
+        drop(self.background.flushing.lock());
+        drop(self.background.sealing.lock());
+        *self.lock.lock() = None;
+        result.and(ended)
+    }
+
+    /// The last handle was dropped: the same without waiting for any background work.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
+            return;
+        }
+        if self.read_only {
+            self.set_closed();
+            return;
+        }
+        if let Err(error) = self.end_log() {
+            tracing::warn!(%error, "the store was dropped and could not be closed cleanly");
+        }
+        // The lock goes with the last job that holds the store.
+        if self.background.is_idle() {
+            *self.lock.lock() = None;
+        }
+    }
+
+    fn set_closed(&self) {
+        self.closed.store(true, std::sync::atomic::Ordering::Release);
+        self.watch.notify();
+        self.wake_background();
+    }
+
+    /// Writes what has gathered, syncs, marks the log as cleanly closed and trims it.
+    fn end_log(self: &Arc<Self>) -> Result<()> {
+        if let Some(cause) = self.latch.get() {
+            self.set_closed();
+            return Err(Error::Latched { cause: cause.clone() });
+        }
+        // Under the lock that reservations and promises look at `closed` under: whatever was placed is in front of the mark.
+        {
+            let _pipeline = self.pipeline.lock();
+            self.set_closed();
+        }
+        self.append_empty(crate::log::FrameKind::CleanClose, true)?;
+        // A spare may just be being prepared.
+        drop(self.space.lock());
+        let (segment, end) = {
+            let log = self.log.lock();
+            (log.segment.clone(), log.end)
+        };
+        segment.file.set_len(end).context("trim", &segment.path)?;
+        segment.file.sync_data().context("sync", &segment.path)?;
+        let spare = self.pipeline.lock().spare.take();
+        if let Some(spare) = spare {
+            self.env.fs.remove_file(&spare.path).context("remove", &spare.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// More rows than this in memory are flushed by `close`, so that the next open is quick.
+const REPLAY_ROWS_MAX: u64 = 4096;
+

@@ -1,0 +1,251 @@
+//! Opening and making tables for the index: file numbers, intents, directory syncs, pins.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::options::TableReads;
+use crate::Result;
+use crate::cache::Cache;
+use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
+use crate::env::{Access, Env, File};
+use crate::error::IoContext;
+use crate::index::Source;
+use crate::index::annotations::{AnnotationSource, StoredAnnotation, decode, key_prefix};
+use crate::index::compaction::{BuildTables, PlainOutput, RevisionOutput};
+use crate::index::levels::OpenTables;
+use crate::index::plain::{PLAIN_TABLE_VERSION, PlainTable, PlainTableBuilder};
+use crate::index::table::{REVISION_TABLE_VERSION, RevisionTable, RevisionTableBuilder, TableAccess, TableOptions};
+use crate::limits::Limits;
+use crate::manifest::{Edit, FileHandle, Manifest, TableInfo};
+use crate::model::{Entity, Row};
+
+/// Opens and makes the tables of a store; one per job.
+pub(crate) struct Tables {
+    env: Env,
+    manifest: Arc<Manifest>,
+    cache: Arc<Cache>,
+    reads: TableReads,
+    limits: Limits,
+    /// Files that this job announced.
+    made: Mutex<Vec<(FileId, FileKind)>>,
+}
+
+impl Tables {
+    pub(crate) fn new(
+        env: &Env,
+        manifest: &Arc<Manifest>,
+        cache: &Arc<Cache>,
+        reads: TableReads,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            env: env.clone(),
+            manifest: manifest.clone(),
+            cache: cache.clone(),
+            reads,
+            limits: *limits,
+            made: Mutex::default(),
+        }
+    }
+
+    /// Removes the files of a job that was told to stop.
+    pub(crate) fn give_up(&self) -> Result<()> {
+        let made = std::mem::take(&mut *self.made.lock());
+        let mut edits = Vec::with_capacity(made.len());
+        for (id, kind) in made {
+            let path = self.manifest.files().path(id, kind);
+            self.env.fs.remove_file(&path).context("remove", &path)?;
+            edits.push(Edit::IntentDone(id));
+        }
+        if !edits.is_empty() {
+            self.env.fs.sync_dir(self.manifest.dir()).context("sync the directory", self.manifest.dir())?;
+            self.manifest.commit(edits)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a revision table as itself: for `check` and the tools.
+    pub(crate) fn open_revisions(&self, info: &TableInfo) -> Result<Arc<RevisionTable>> {
+        let handle = self.manifest.files().open(info.id, FileKind::RevisionTable)?;
+        let path = handle.path().to_path_buf();
+        let access = match self.reads {
+            TableReads::Read => TableAccess::Read,
+            TableReads::Map => TableAccess::Map,
+        };
+        let file = Arc::new(PinnedFile(handle));
+        RevisionTable::open(file, &path, info, &self.manifest.state().store, &self.cache, access)
+    }
+
+    /// Opens a plain table as itself.
+    pub(crate) fn open_plain(&self, info: &TableInfo) -> Result<Arc<PlainTable>> {
+        let handle = self.manifest.files().open(info.id, FileKind::PlainTable)?;
+        let path = handle.path().to_path_buf();
+        let access = match self.reads {
+            TableReads::Read => TableAccess::Read,
+            TableReads::Map => TableAccess::Map,
+        };
+        let file = Arc::new(PinnedFile(handle));
+        PlainTable::open(file, &path, info, &self.manifest.state().store, &self.cache, access)
+    }
+
+    fn create(&self, kind: FileKind, version: u16) -> Result<(PathBuf, Arc<dyn File>, FileHeader)> {
+        let id = match self.manifest.announce(kind, 1)?.first() {
+            Some(id) => *id,
+            None => return Err(crate::Error::invalid("internal: no file number")),
+        };
+        self.made.lock().push((id, kind));
+        let path = self.manifest.files().path(id, kind);
+        let file = self.env.fs.open(&path, Access::CreateNew).context("create", &path)?;
+        let store = self.manifest.state().store;
+        Ok((path, file, FileHeader { kind, version, header_len: FILE_HEADER_LEN as u32, store, id }))
+    }
+
+    fn sync_name(&self) -> Result<()> {
+        let dir = self.manifest.dir();
+        self.env.fs.sync_dir(dir).context("sync the directory", dir)
+    }
+}
+
+impl OpenTables for Tables {
+    fn revisions(&self, info: &TableInfo) -> Result<Arc<dyn Source>> {
+        let table: Arc<dyn Source> = self.open_revisions(info)?;
+        Ok(table)
+    }
+
+    fn annotations(&self, info: &TableInfo) -> Result<Arc<dyn AnnotationSource>> {
+        let path = self.manifest.files().path(info.id, FileKind::PlainTable);
+        Ok(Arc::new(AnnotationTable { table: self.open_plain(info)?, path }))
+    }
+}
+
+impl BuildTables for Tables {
+    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput + '_>> {
+        let (path, file, header) = self.create(FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
+        let options = TableOptions::for_level(level);
+        let builder = RevisionTableBuilder::new(file, &path, header, &self.limits, options)?;
+        Ok(Box::new(RevisionFile { tables: self, builder, level, entity: None }))
+    }
+
+    fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput + '_>> {
+        let (path, file, header) = self.create(FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
+        let builder = PlainTableBuilder::new(file, &path, header, keyspace, &self.limits)?;
+        Ok(Box::new(PlainFile { tables: self, builder, level }))
+    }
+}
+
+struct RevisionFile<'a> {
+    tables: &'a Tables,
+    builder: RevisionTableBuilder,
+    level: u8,
+    entity: Option<Entity>,
+}
+
+impl RevisionOutput for RevisionFile<'_> {
+    fn add(&mut self, entity: &Entity, row: &Row) -> Result<()> {
+        if self.entity.as_ref() != Some(entity) {
+            self.builder.start_entity(entity.as_bytes())?;
+            self.entity = Some(entity.clone());
+        }
+        self.builder.add_row(row)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.builder.bytes()
+    }
+
+    fn finish(self: Box<Self>) -> Result<TableInfo> {
+        let info = self.builder.finish()?;
+        self.tables.sync_name()?;
+        Ok(TableInfo { level: self.level, ..info })
+    }
+}
+
+struct PlainFile<'a> {
+    tables: &'a Tables,
+    builder: PlainTableBuilder,
+    level: u8,
+}
+
+impl PlainOutput for PlainFile<'_> {
+    fn add(&mut self, key: &[u8], value: &[u8], hash: u64, sequence: u64) -> Result<()> {
+        self.builder.add(key, value, hash, sequence)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.builder.bytes()
+    }
+
+    fn finish(self: Box<Self>) -> Result<TableInfo> {
+        let info = self.builder.finish()?;
+        self.tables.sync_name()?;
+        Ok(TableInfo { level: self.level, ..info })
+    }
+}
+
+/// A file that keeps its name while somebody reads it.
+struct PinnedFile(Arc<FileHandle>);
+
+impl File for PinnedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.file().read_at(buf, offset)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::Error::from(io::ErrorKind::PermissionDenied))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.file().len()
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::PermissionDenied))
+    }
+
+    fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::PermissionDenied))
+    }
+
+    fn map(&self, len: u64) -> io::Result<Bytes> {
+        self.0.file().map(len)
+    }
+
+    fn link_count(&self) -> io::Result<u64> {
+        self.0.file().link_count()
+    }
+}
+
+/// A plain table of keyspace 1.
+struct AnnotationTable {
+    table: Arc<PlainTable>,
+    path: PathBuf,
+}
+
+impl AnnotationSource for AnnotationTable {
+    fn collect(&self, entity: &Entity, hash: u64, out: &mut Vec<StoredAnnotation>) -> Result<()> {
+        if !self.table.may_contain(hash)? {
+            return Ok(());
+        }
+        let prefix = key_prefix(entity.as_bytes());
+        for entry in self.table.clone().prefix(&prefix) {
+            let (key, value) = entry?;
+            let annotation = decode(&key, &value).map_err(|bad| {
+                crate::Error::malformed(&self.path, 0, bad, format!("what is hidden of {entity}"))
+            })?;
+            out.push(annotation);
+        }
+        Ok(())
+    }
+
+    fn entries(self: Arc<Self>) -> Box<dyn Iterator<Item = Result<(Bytes, Bytes)>> + Send> {
+        Box::new(self.table.clone().entries())
+    }
+}
