@@ -5,6 +5,7 @@ pub mod env;
 mod error;
 pub mod index;
 pub mod limits;
+pub mod log;
 pub mod manifest;
 pub mod model;
 #[cfg(feature = "sim")]
