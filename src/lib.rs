@@ -6,6 +6,7 @@ pub mod env;
 mod error;
 pub mod index;
 pub mod limits;
+pub mod log;
 pub mod manifest;
 pub mod model;
 #[cfg(feature = "sim")]

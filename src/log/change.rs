@@ -1,0 +1,57 @@
+//! What the log says, change by change.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Result;
+use crate::codec::FileId;
+use crate::model::{Address, Annotation, Digest, Entity, Row};
+
+/// A change as the log holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedChange {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// How many further changes of the same commit follow.
+    pub commit_rest: u32,
+    /// When it was committed, µs.
+    pub commit_time: i64,
+    /// What it is.
+    pub change: Change,
+}
+
+/// A revision or an annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An entity got a further revision.
+    Revision {
+        /// Which entity.
+        entity: Entity,
+        /// The revision, with the address of its main content resolved; slots in the cold fields that the revision wrote itself
+        /// still say sequence 0, see [`crate::model::Fields::resolve`].
+        row: Row,
+        /// Digests of the contents that this change stored, by slot. A reused content has its digest where it was stored.
+        digests: Vec<Digest>,
+    },
+    /// Something that is not a revision.
+    Annotation(Annotation),
+}
+
+/// Changes in sequence order; ends after the first error.
+pub type ChangeIter = Box<dyn Iterator<Item = Result<LoggedChange>> + Send>;
+
+/// A file of the system of record: an unsealed segment, a sealed one, later a pack.
+pub trait ValueFile: Send + Sync {
+    /// Which file.
+    fn id(&self) -> FileId;
+
+    /// The content at an address. `Corrupt` if the file does not have it: whoever asks has a row or a value map that says so.
+    fn read_content(&self, address: Address) -> Result<Bytes>;
+
+    /// The digest of the content at an address, without reading it.
+    fn digest(&self, address: Address) -> Result<Digest>;
+
+    /// The changes with `after < sequence <= up_to`, as far as this file has them. Never reads contents.
+    fn changes(self: Arc<Self>, after: u64, up_to: u64) -> ChangeIter;
+}

@@ -1,0 +1,48 @@
+//! The log: the truth of which everything else is a view (design §5).
+//!
+//! ```text
+//! segment:  header │ frame │ frame │ … │ frame │ locators │ digests │ directory │ trailer
+//!                    └ one commit ┘              └────── once it is sealed ──────────┘
+//! frame:    header │ metadata: records │ unit │ unit │ … │ zeros up to a multiple of 8
+//! unit:     header │ one content, compressed
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `unit` | a stored content |
+//! | `record`, `record_decode` | a revision or an annotation in a frame's metadata |
+//! | `frame_head`, `frame` | how a frame proves itself; making frames |
+//! | `segment` | the header of a segment |
+//! | `scan` | reading frames from a file |
+//! | `active` | an unsealed segment, shared by the writer and readers |
+//!
+//! Which thread writes when, and what is acknowledged when, is the commit pipeline's business (`store`).
+
+mod active;
+mod change;
+mod fault;
+mod frame;
+mod frame_head;
+mod locator;
+mod position;
+mod record;
+mod record_decode;
+mod scan;
+mod segment;
+mod unit;
+
+pub use active::ActiveSegment;
+pub use change::{Change, ChangeIter, LoggedChange, ValueFile};
+pub use fault::Fault;
+pub use frame::{FrameDraft, FramePlace};
+pub use frame_head::{FRAME_GRID, FRAME_HEADER_LEN, FrameHead, FrameKind};
+pub use locator::{Locator, StoredContent};
+pub use position::Position;
+pub use record::{MainContent, Numbers, RecordDraft};
+pub use record_decode::{DecodedRecord, decode_records};
+pub use scan::{Found, Frame, FrameReader};
+pub use segment::{SEGMENT_HEADER_LEN, SEGMENT_VERSION, SegmentHeader};
+pub use unit::{UNIT_HEADER_LEN, UnitDraft, UnitHeader};
+
+#[cfg(test)]
+mod tests;

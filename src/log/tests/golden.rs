@@ -1,0 +1,21 @@
+//! Bytes that every later version must write (while the format version stays) and read.
+
+use super::mem_fs::MemFs;
+use super::support::*;
+
+/// Compares with `tests/golden/NAME`; with `RECENSION_BLESS=1`, writes it if it is not there.
+#[allow(clippy::disallowed_methods, reason = "tests may read files")]
+pub(super) fn check(name: &str, bytes: &[u8]) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("RECENSION_BLESS").is_some() && !path.exists() {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert!(std::fs::read(&path).unwrap() == bytes, "{name} is not what is written now");
+}
+
+#[test]
+fn an_unsealed_segment_is_written_as_it_always_was() {
+    let fs = MemFs::new();
+    let log = mixed(&fs);
+    check("segment-1-open.bin", &fs.get(&log.path()));
+}

@@ -1,0 +1,7 @@
+mod active;
+mod frame;
+mod golden;
+mod mem_fs;
+mod segment;
+mod support;
+mod unit;

@@ -1,0 +1,240 @@
+//! Small logs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::mem_fs::MemFs;
+use crate::codec::{FileId, FileKind};
+use crate::env::{Access, Fs, write_all_at};
+use crate::log::*;
+use crate::model::*;
+
+pub(super) const STORE: [u8; 16] = *b"a store of tests";
+pub(super) const DIR: &str = "/store";
+
+pub(super) fn path_of(id: FileId) -> PathBuf {
+    Path::new(DIR).join(id.file_name(FileKind::Segment))
+}
+
+pub(super) fn file_id(number: u64) -> FileId {
+    FileId { epoch: 1, number }
+}
+
+pub(super) fn entity(name: &str) -> Entity {
+    Entity::new(name).unwrap()
+}
+
+pub(super) fn fields(author: &str, comment: &str) -> Bytes {
+    let fields = Fields {
+        author: Some(Bytes::copy_from_slice(author.as_bytes())),
+        comment: Some(Bytes::copy_from_slice(comment.as_bytes())),
+        ..Fields::default()
+    };
+    fields.encode().into()
+}
+
+/// A revision with one content.
+pub(super) fn put(name: &str, content: &str) -> RecordDraft {
+    RecordDraft::Revision {
+        entity: entity(name),
+        kind: RevisionKind::Put,
+        flags: Flags::MINOR,
+        authored_time: Some(1_700_000_000_000_000),
+        content: MainContent::Stored,
+        units: vec![UnitDraft::new(Bytes::copy_from_slice(content.as_bytes()))],
+        cold: fields("ann", "typo"),
+    }
+}
+
+pub(super) fn delete(name: &str) -> RecordDraft {
+    RecordDraft::Revision {
+        entity: entity(name),
+        kind: RevisionKind::Delete,
+        flags: Flags::default(),
+        authored_time: None,
+        content: MainContent::None,
+        units: Vec::new(),
+        cold: Bytes::new(),
+    }
+}
+
+/// A revision that says again what change 1 said, with a further slot of its own.
+pub(super) fn reuse(name: &str, content: &str) -> RecordDraft {
+    let digest = Digest::of(content.as_bytes());
+    let slots = vec![(
+        Bytes::from_static(b"media"),
+        Some(ContentRef {
+            address: Address { sequence: 0, slot: 0 },
+            len: 4,
+            tag: Digest::of(b"info").tag(),
+        }),
+    )];
+    RecordDraft::Revision {
+        entity: entity(name),
+        kind: RevisionKind::Put,
+        flags: Flags::BOT,
+        authored_time: None,
+        content: MainContent::Reused(
+            ContentRef {
+                address: Address { sequence: 1, slot: 0 },
+                len: content.len() as u32,
+                tag: digest.tag(),
+            },
+            digest,
+        ),
+        units: vec![UnitDraft::new(Bytes::from_static(b"info"))],
+        cold: Fields { slots, ..Fields::default() }.encode().into(),
+    }
+}
+
+pub(super) fn hide(name: &str) -> RecordDraft {
+    RecordDraft::Annotation(Annotation {
+        entity: entity(name),
+        first: 1,
+        last: 2,
+        kind: AnnotationKind::Hide,
+        fields: FieldMask::COMMENT,
+        actor: "oversight".into(),
+        reason: "names a person".into(),
+    })
+}
+
+pub(super) fn header(number: u64) -> SegmentHeader {
+    SegmentHeader {
+        store: STORE,
+        id: file_id(number),
+        predecessor: FileId { epoch: 0, number: 0 },
+        predecessor_sequence: 0,
+        predecessor_checksum: 0,
+        salt: 0x5a17_5a17_0000_0000 + number,
+        incarnation: 3,
+        created: 1_700_000_000_000_000,
+        promise: Position::NONE,
+    }
+}
+
+/// Writes segments as the commit pipeline would.
+pub(super) struct Writer {
+    pub fs: Arc<MemFs>,
+    pub segment: Arc<ActiveSegment>,
+    pub checksum: u32,
+    pub next_sequence: u64,
+    pub time: i64,
+    /// What the next frames promise.
+    pub promise: Position,
+    /// Where each frame starts, and its first sequence number.
+    pub frames: Vec<(u64, u64)>,
+    number: u64,
+}
+
+impl Writer {
+    pub fn new(fs: &Arc<MemFs>) -> Self {
+        Self::with_header(fs, header(1))
+    }
+
+    pub fn with_header(fs: &Arc<MemFs>, header: SegmentHeader) -> Self {
+        Self {
+            fs: Arc::clone(fs),
+            segment: create(fs, header),
+            checksum: header.predecessor_checksum,
+            next_sequence: header.first_sequence(),
+            time: 1_700_000_000_000_000,
+            promise: header.promise,
+            frames: Vec::new(),
+            number: 0,
+        }
+    }
+
+    pub fn id(&self) -> FileId {
+        self.segment.header().id
+    }
+
+    pub fn path(&self) -> PathBuf {
+        path_of(self.id())
+    }
+
+    pub fn position(&self) -> Position {
+        Position::new(self.id().number, self.segment.end())
+    }
+
+    /// Everything so far was synced, and later frames say so.
+    pub fn synced(&mut self) {
+        self.promise = self.position();
+    }
+
+    pub fn frame(&mut self, kind: FrameKind, records: Vec<RecordDraft>) -> FrameDraft {
+        let mut frame = FrameDraft::new(kind, records).unwrap();
+        self.time += 1_000_000;
+        for record in 0..frame.records().len() {
+            self.number += 1;
+            let numbers = Numbers { number: self.number, parent: self.number - 1, effective_time: self.time };
+            frame.set_numbers(record, numbers);
+        }
+        let place = FramePlace {
+            salt: self.segment.header().salt,
+            offset: self.segment.end(),
+            prev_checksum: self.checksum,
+            first_sequence: self.next_sequence,
+            commit_time: self.time,
+            promise: self.promise,
+        };
+        self.frames.push((place.offset, place.first_sequence));
+        self.checksum = frame.finish(&place);
+        self.next_sequence += frame.records().len() as u64;
+        write_all_at(&**self.segment.file(), frame.bytes(), place.offset).unwrap();
+        self.segment.push(&frame);
+        frame
+    }
+
+    pub fn commit(&mut self, records: Vec<RecordDraft>) -> FrameDraft {
+        self.frame(FrameKind::Commit, records)
+    }
+
+    pub fn promise(&mut self) {
+        self.synced();
+        self.frame(FrameKind::Promise, Vec::new());
+    }
+
+    /// Goes on in a new segment.
+    pub fn roll(&mut self) {
+        let header = SegmentHeader {
+            predecessor: self.id(),
+            predecessor_sequence: self.next_sequence - 1,
+            predecessor_checksum: self.checksum,
+            promise: self.promise,
+            ..header(self.id().number + 1)
+        };
+        self.segment = create(&self.fs, header);
+        self.frames.clear();
+    }
+
+    pub fn changes(&self) -> Vec<LoggedChange> {
+        all_changes(self.segment.clone())
+    }
+}
+
+fn create(fs: &Arc<MemFs>, header: SegmentHeader) -> Arc<ActiveSegment> {
+    let path = path_of(header.id);
+    let file = fs.open(&path, Access::CreateNew).unwrap();
+    write_all_at(&*file, &header.encode(), 0).unwrap();
+    Arc::new(ActiveSegment::new(path, file, header))
+}
+
+pub(super) fn all_changes(file: Arc<dyn ValueFile>) -> Vec<LoggedChange> {
+    file.changes(0, u64::MAX).map(Result::unwrap).collect()
+}
+
+/// A segment with one of everything: 9 changes in 6 frames.
+pub(super) fn mixed(fs: &Arc<MemFs>) -> Writer {
+    let mut log = Writer::new(fs);
+    log.commit(vec![put("Main Page", "Hello, world")]);
+    log.synced();
+    log.commit(vec![put("Q1", &"many words ".repeat(40)), put("Q2", ""), hide("Q1")]);
+    log.frame(FrameKind::Run, vec![put("Q1", "one"), put("Q1", "two"), reuse("Main Page", "Hello, world")]);
+    log.promise();
+    log.commit(vec![delete("Q2")]);
+    log.commit(vec![put("Q2", "back again")]);
+    log
+}
