@@ -211,7 +211,7 @@ fn without_its_promise_damage_to_the_last_commit_is_a_torn_tail_and_any_other_da
 fn bytes_behind_a_damaged_commit_show_that_it_was_durable() {
     let (mut bytes, starts) = file();
     let [.., last, promise] = starts[..] else { panic!() };
-    bytes[last + 40] ^= 1;
+    bytes[last + 33] ^= 1;
     // The promise is damaged too, but it is there.
     bytes[promise + 5] ^= 1;
     assert_eq!(read(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);

@@ -93,7 +93,7 @@ fn segment(number: u64, sequences: [u64; 2]) -> ValueFileInfo {
         entity_last: Bytes::new(),
         generation: 0,
         annotation_watermark: 0,
-        records: (sequences[1] + 1) - sequences[0],
+        records: (sequences[1] + 1).saturating_sub(sequences[0]),
         raw_bytes: 9000,
         stored_bytes: 4000,
         live_bytes: 4000,
