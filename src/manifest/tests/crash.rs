@@ -63,12 +63,18 @@ fn live(disk: &Disk, told: &mut Told) -> Result<()> {
             edits.extend(tables.into_iter().map(|id| Edit::RemoveTable { keyspace: 0, id }));
         }
         told.commit(&manifest, edits)?;
+        let durable = disk.crash(Survives::Nothing, Survives::Nothing).names(dir());
+        assert_eq!(
+            durable.len(),
+            1,
+            "an older manifest is durably gone before the newer one is used: {durable:?}"
+        );
     }
     Ok(())
 }
 
 fn crashes(disk: &Disk, seed: u64) -> impl Iterator<Item = Disk> {
-    let kinds = [Survives::All, Survives::Nothing, Survives::Some(seed), Survives::Some(seed + 1)];
+    let kinds = [Survives::All, Survives::Nothing, Survives::Some(seed), Survives::Writes(seed)];
     let pairs = kinds.into_iter().flat_map(move |data| kinds.map(|names| (data, names)));
     let disk = disk.clone();
     pairs.map(move |(data, names)| disk.crash(data, names))
@@ -88,6 +94,8 @@ fn verify(disk: &Disk, told: &Told, place: &str) {
     if told.acknowledged.is_some() {
         assert!(told.allows(&manifest.state()), "{place}: {:?}", manifest.state());
     }
+    let durable = disk.crash(Survives::Nothing, Survives::Nothing);
+    assert_eq!(durable.names(dir()), disk.names(dir()), "{place}: one manifest file, durably");
     let next = manifest.allocate_file().unwrap().number;
     assert!(told.numbers.iter().all(|number| *number < next), "{place}: {next} is given out again");
     manifest.commit(vec![Edit::SetOption { key: "y".into(), value: Bytes::from_static(b"z") }]).unwrap();

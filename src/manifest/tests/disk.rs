@@ -15,8 +15,10 @@ use crate::env::{Access, DirEntry, File, FileLock, Fs};
 pub(super) enum Survives {
     All,
     Nothing,
-    /// Each piece by itself, as the seed says.
+    /// Each name and each 8 bytes by themselves, as the seed says.
     Some(u64),
+    /// Each name and each write, whole, as the seed says.
+    Writes(u64),
 }
 
 impl Survives {
@@ -24,7 +26,9 @@ impl Survives {
         match self {
             Self::All => true,
             Self::Nothing => false,
-            Self::Some(seed) => xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_le_bytes(), seed) & 1 == 0,
+            Self::Some(seed) | Self::Writes(seed) => {
+                xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_le_bytes(), seed) & 1 == 0
+            }
         }
     }
 }
@@ -33,6 +37,8 @@ impl Survives {
 struct Inode {
     live: Vec<u8>,
     durable: Vec<u8>,
+    /// What was written since the last sync: where, and what.
+    writes: Vec<(usize, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -104,13 +110,23 @@ impl Disk {
             let mut bytes = inode.durable.clone();
             let len = if data.keeps(at as u64) { inode.live.len() } else { inode.durable.len() };
             bytes.resize(len, 0);
+            if let Survives::Writes(_) = data {
+                for (n, (offset, written)) in inode.writes.iter().enumerate() {
+                    if data.keeps(((at as u64) << 32) + n as u64) {
+                        bytes.resize(bytes.len().max(offset + written.len()), 0);
+                        bytes[*offset..offset + written.len()].copy_from_slice(written);
+                    }
+                }
+                new.inodes.push(Inode { live: bytes.clone(), durable: bytes, ..Inode::default() });
+                continue;
+            }
             for (chunk, (new, live)) in bytes.chunks_mut(8).zip(inode.live.chunks(8)).enumerate() {
                 if data.keeps(((at as u64) << 32) + chunk as u64) {
                     let n = new.len().min(live.len());
                     new[..n].copy_from_slice(&live[..n]);
                 }
             }
-            new.inodes.push(Inode { live: bytes.clone(), durable: bytes });
+            new.inodes.push(Inode { live: bytes.clone(), durable: bytes, ..Inode::default() });
         }
         let paths: BTreeSet<_> = inner.live.keys().chain(inner.durable.keys()).collect();
         for (n, path) in paths.into_iter().enumerate() {
@@ -131,10 +147,18 @@ impl Disk {
     /// Puts a durable file there.
     pub(super) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut inner = self.0.lock();
-        inner.inodes.push(Inode { live: bytes.to_vec(), durable: bytes.to_vec() });
+        inner.inodes.push(Inode { live: bytes.to_vec(), durable: bytes.to_vec(), ..Inode::default() });
         let inode = inner.inodes.len() - 1;
         inner.live.insert(path.to_path_buf(), inode);
         inner.durable.insert(path.to_path_buf(), inode);
+    }
+
+    /// Puts a file there that nobody has synced.
+    pub(super) fn put_unsynced(&self, path: &Path, bytes: &[u8]) {
+        let mut inner = self.0.lock();
+        inner.inodes.push(Inode { live: bytes.to_vec(), ..Inode::default() });
+        let inode = inner.inodes.len() - 1;
+        inner.live.insert(path.to_path_buf(), inode);
     }
 
     pub(super) fn delete(&self, path: &Path) {
@@ -278,6 +302,7 @@ impl File for DiskFile {
         let end = offset as usize + buf.len();
         live.resize(live.len().max(end), 0);
         live[offset as usize..end].copy_from_slice(buf);
+        inner.inodes[self.inode].writes.push((offset as usize, buf.to_vec()));
         Ok(buf.len())
     }
 
@@ -286,6 +311,7 @@ impl File for DiskFile {
         inner.step()?;
         let inode = &mut inner.inodes[self.inode];
         inode.durable = inode.live.clone();
+        inode.writes.clear();
         Ok(())
     }
 

@@ -227,3 +227,30 @@ fn a_directory_is_made_durable_with_its_parents() {
     assert_eq!(disk.steps(), 4);
     prepare_dir(&disk, deep).unwrap();
 }
+
+#[test]
+fn a_store_that_was_copied_here_is_durable_once_it_is_open() {
+    let disk = Disk::new();
+    let state = create(&disk).commit(vec![flushed(3)]).unwrap();
+    let path = manifest_path(&disk);
+    let copy = Disk::new();
+    prepare_dir(&copy, dir()).unwrap();
+    copy.put_unsynced(&path, &disk.bytes(&path));
+    reopen(&copy);
+    let after = copy.crash(disk::Survives::Nothing, disk::Survives::Nothing);
+    assert_eq!(reopen(&after).state(), state);
+}
+
+#[test]
+fn a_commit_whose_sync_failed_is_not_trusted_where_it_is() {
+    let disk = Disk::new();
+    let manifest = create(&disk);
+    // Reserve, write, then the sync fails: the bytes can be read, but may never reach the disk.
+    disk.fail_after(2);
+    assert_eq!(manifest.commit(vec![flushed(3)]).unwrap_err().kind(), ErrorKind::Latched);
+    drop(manifest);
+    let (manifest, opened) = open(&disk, OpenMode::ReadWrite).unwrap();
+    assert!(opened.rewritten);
+    assert_eq!(manifest.state().flushed[&0], 3);
+    assert_ne!(manifest_path(&disk), dir().join(id(1).file_name(FileKind::Manifest)));
+}
