@@ -91,7 +91,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Goes on with a file that ends in a promise, and makes sure that what was read from it is durable.
+    /// Goes on with a file that ends in a promise. That says that all is durable, but not where: a store may have been copied
+    /// here a moment ago, so both syncs are made again.
     pub(super) fn resume(fs: &dyn Fs, dir: &Path, id: FileId, read: &Replayed) -> Result<Self> {
         let path = dir.join(id.file_name(FileKind::Manifest));
         let file = fs.open(&path, Access::ReadWrite).context("open", &path)?;

@@ -28,3 +28,6 @@ pub use replay::Cut;
 pub use scan::{Contents, Missing, classify};
 pub use settle::Settled;
 pub use state::{Holder, State, TableInfo, ValueFileInfo};
+
+#[cfg(test)]
+mod tests;
