@@ -83,6 +83,11 @@ pub trait Source: Send + Sync {
     /// The rows of the entity inside the bound. Streams: memory does not grow with the history.
     fn rows(self: Arc<Self>, entity: &[u8], bound: &Bound, order: Order) -> RowIter;
 
+    /// The same for a job that reads it once from end to end, leaving the caches to the readers; `None` if that makes no difference.
+    fn for_scan(&self) -> Option<Arc<dyn Source>> {
+        None
+    }
+
     /// Walks the entities of a range.
     fn runs(self: Arc<Self>, range: &EntityRange, order: Order) -> Box<dyn RunCursor>;
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::index::Source;
 use crate::index::annotations::AnnotationSource;
-use crate::index::levels::{KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Leveled};
+use crate::index::levels::{KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Leveled, total};
 use crate::manifest::TableInfo;
 
 /// A rectangle of levels and keys that one job owns.
@@ -88,7 +88,7 @@ impl CompactionJob {
 
     /// File lengths of the inputs together: about what it reads and what it writes.
     pub fn bytes(&self) -> u64 {
-        self.inputs().map(|info| info.len).sum()
+        total(self.inputs().map(|info| info.len))
     }
 }
 

@@ -5,8 +5,8 @@ use crate::manifest::TableInfo;
 use crate::model::{Entity, Row};
 use crate::{Error, Result};
 
-/// Makes tables. The store gives one that takes care of file numbers, intents and syncs; a finished table is durable, its name
-/// included, when [`RevisionOutput::finish`] returns, and belongs to the store only once the manifest says so.
+/// Makes tables. A finished table's bytes are durable; that its *name* is, is up to whoever gave out the file, before the manifest
+/// edit is written. It belongs to the store only once the manifest says so.
 pub trait BuildTables: Send + Sync {
     /// A table of keyspace 0 for a level.
     fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>>;

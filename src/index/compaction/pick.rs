@@ -11,7 +11,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::job::{Claim, CompactionJob, Groups, Inputs};
-use crate::index::levels::{KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, LEVEL_MAX, Leveled, Levels, Tree};
+use crate::index::levels::{
+    KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, LEVEL_MAX, Leveled, Levels, Tree, total,
+};
 use crate::limits::Limits;
 
 /// A score of this much or more means that a level is due.
@@ -90,7 +92,7 @@ fn pick_level<T: ?Sized>(
     let mut tables: Vec<_> = tree.level(level).iter().collect();
     let overlap = |table: &Leveled<T>| -> u128 {
         let below = tree.level(level + 1).iter().filter(|below| below.overlaps(table));
-        let bytes: u64 = below.map(|below| below.info.len).sum();
+        let bytes = total(below.map(|below| below.info.len));
         u128::from(bytes).saturating_mul(1 << 20) / u128::from(table.info.len.max(1))
     };
     tables.sort_by_cached_key(|table| (overlap(table), table.info.id));
@@ -157,7 +159,7 @@ fn full<T: ?Sized>(
     if deepest > 0 && occupied.len() == 1 {
         return None;
     }
-    let bytes: u64 = tree.tables().map(|table| table.info.len).sum();
+    let bytes = total(tree.tables().map(|table| table.info.len));
     // The first level that does not have to pass it on at once.
     let target =
         (deepest.max(1)..LEVEL_MAX).find(|level| level_target(limits, *level) >= bytes).unwrap_or(LEVEL_MAX);

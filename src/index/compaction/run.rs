@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::job::{CompactionJob, Groups, Inputs};
 use super::output::{BuildTables, PlainOutput, Splitter};
 use crate::index::annotations::{AnnotationSource, decode_key};
-use crate::index::levels::{KEYSPACE_ANNOTATIONS, TableEdit};
+use crate::index::levels::{KEYSPACE_ANNOTATIONS, TableEdit, total};
 use crate::index::merge::{ConcatRuns, MergeRuns, NamedRuns, Place};
 use crate::index::{EntityRange, Order, RunCursor, Source, entity_hash};
 use crate::limits::Limits;
@@ -53,7 +53,7 @@ pub fn run(
         let moved = job.inputs().map(|info| (keyspace, info.id, job.target)).collect();
         return Ok(CompactionOutcome::Done(TableEdit { moved, ..TableEdit::default() }));
     }
-    let rows_total = job.inputs().map(|info| info.rows).sum();
+    let rows_total = total(job.inputs().map(|info| info.rows));
     let mut slice = |rows: u64| {
         if !rows.is_multiple_of(SLICE_ROWS) {
             return true;
@@ -66,7 +66,7 @@ pub fn run(
         Inputs::Annotations(groups) => merge_entries(groups, job.target, limits, build, &mut slice)?,
     };
     let Some(added) = added else { return Ok(CompactionOutcome::Interrupted) };
-    let rows: u64 = added.iter().map(|info| info.rows).sum();
+    let rows = total(added.iter().map(|info| info.rows));
     if rows != rows_total {
         return Err(Error::corrupt(
             Path::new("index"),

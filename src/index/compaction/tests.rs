@@ -155,12 +155,11 @@ fn an_input_that_cannot_be_read_aborts_the_job() {
 fn inputs_that_break_the_level_order_are_refused_by_name() {
     // Level 1 has a newer row of `b` than level 0; neither end of a table shows it.
     let tables = MemTables::default();
-    let all = vec![
+    let mut all = vec![
         tables.table(0, VecSource::new(&[("a", &[(1, 20)]), ("b", &[(5, 21)]), ("c", &[(1, 22)])])),
         tables.table(0, VecSource::new(&[("a2", &[(1, 30)])])),
-        tables.table(1, VecSource::new(&[("a", &[(0 + 1, 1)]), ("b", &[(6, 2)]), ("d", &[(1, 3)])])),
+        tables.table(1, VecSource::new(&[("a", &[(1, 1)]), ("b", &[(6, 2)]), ("d", &[(1, 3)])])),
     ];
-    let mut all = all;
     all[2].first = "a1".into();
     let job = pick(&levels(&tables, all), &LIMITS, &[]).unwrap();
     let error = run(&job, &LIMITS, &tables, &|| false, &mut |_| ()).unwrap_err();

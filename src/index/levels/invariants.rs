@@ -42,6 +42,11 @@ pub fn check_structure(levels: &Levels) -> Result<()> {
 }
 
 fn check_tree<T: ?Sized>(tree: &Tree<T>) -> Result<()> {
+    let mut ids: Vec<_> = tree.tables().map(|table| table.info.id).collect();
+    ids.sort_unstable();
+    if let Some([id, _]) = ids.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
+        return Err(broken(format!("table {id:?} is there twice")));
+    }
     for (level, tables) in tree.levels() {
         for (at, table) in tables.iter().enumerate() {
             let TableInfo { first, last, sequence_first, sequence_last, rows, .. } = &table.info;
@@ -63,21 +68,22 @@ fn check_tree<T: ?Sized>(tree: &Tree<T>) -> Result<()> {
 /// # Errors
 /// `Corrupt` that names the tables and the entity, or whatever reading gives.
 pub fn check_boundaries(levels: &Levels, edit: &TableEdit) -> Result<()> {
+    let view = IndexView::of_tables(levels.clone());
     for info in edit.added.iter().filter(|info| info.keyspace == super::KEYSPACE_REVISIONS) {
-        check_entity(levels, &info.first)?;
+        check_entity(&view, &info.first)?;
         if info.last != info.first {
-            check_entity(levels, &info.last)?;
+            check_entity(&view, &info.last)?;
         }
     }
     Ok(())
 }
 
-fn check_entity(levels: &Levels, entity: &Bytes) -> Result<()> {
+fn check_entity(view: &IndexView, entity: &Bytes) -> Result<()> {
     let mut end = entity.to_vec();
     end.push(0);
     let range = EntityRange { from: entity.clone(), to: Some(end.into()) };
     // The merge compares the places as it passes.
-    IndexView::of_tables(levels.clone()).runs(&range, Order::Ascending).next_run()?;
+    view.runs(&range, Order::Ascending).next_run()?;
     Ok(())
 }
 

@@ -24,6 +24,7 @@ mod view;
 
 pub mod invariants;
 
+pub(super) use tree::total;
 pub use tree::{Leveled, Tree};
 pub use view::{Heads, IndexView};
 
@@ -107,7 +108,7 @@ impl Levels {
 
     /// File lengths together.
     pub fn bytes(&self) -> u64 {
-        self.infos().map(|info| info.len).sum()
+        tree::total(self.infos().map(|info| info.len))
     }
 }
 

@@ -65,7 +65,26 @@ impl<T: ?Sized> Tree<T> {
 
     /// File lengths of a level together.
     pub fn level_bytes(&self, level: u8) -> u64 {
-        self.level(level).iter().map(|table| table.info.len).sum()
+        total(self.level(level).iter().map(|table| table.info.len))
+    }
+
+    /// The tables of a level that some entity of the range may be in, in the level's order.
+    pub fn meeting<'a>(
+        &'a self,
+        level: u8,
+        range: &'a EntityRange,
+    ) -> impl Iterator<Item = &'a Arc<Leveled<T>>> {
+        let tables = self.level(level);
+        let start = match level {
+            0 => 0,
+            _ => tables.partition_point(|table| table.info.last < range.from),
+        };
+        let from_there = tables.get(start..).unwrap_or_default();
+        let end = match (level, &range.to) {
+            (1.., Some(to)) => from_there.partition_point(|table| table.info.first < to),
+            _ => from_there.len(),
+        };
+        from_there.iter().take(end).filter(|table| table.meets(range))
     }
 
     /// The tables that a key may be in, newest first: of level 0 all that cover it, of each further level at most one.
@@ -115,6 +134,11 @@ impl<T: ?Sized> Tree<T> {
     }
 }
 
+/// Lengths and counts of a manifest, added up.
+pub(in crate::index) fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
 fn take<T: ?Sized>(levels: &mut [Vec<Arc<Leveled<T>>>], id: FileId) -> Option<Arc<Leveled<T>>> {
     levels.iter_mut().find_map(|tables| {
         let at = tables.iter().position(|table| table.info.id == id)?;
@@ -125,9 +149,6 @@ fn take<T: ?Sized>(levels: &mut [Vec<Arc<Leveled<T>>>], id: FileId) -> Option<Ar
 /// Order is restored when all are there.
 fn put<T: ?Sized>(levels: &mut Vec<Vec<Arc<Leveled<T>>>>, table: Leveled<T>) -> Result<()> {
     let TableInfo { id, level, .. } = table.info;
-    if levels.iter().flatten().any(|there| there.info.id == id) {
-        return Err(broken(format!("table {id:?} is there twice")));
-    }
     let at = usize::from(level);
     if level <= LEVEL_MAX && levels.len() <= at {
         levels.resize_with(at + 1, Vec::new);

@@ -130,8 +130,8 @@ impl IndexView {
     pub fn runs(&self, range: &EntityRange, order: Order) -> MergeRuns {
         let tree = &self.levels.revisions;
         let mut places: Vec<_> = self.memory().map(|place| named(place, range, order)).collect();
-        for (level, tables) in tree.levels() {
-            let inside = tables.iter().filter(|table| table.meets(range)).map(|table| place(table));
+        for (level, _) in tree.levels() {
+            let inside = tree.meeting(level, range).map(|table| place(table));
             if level == 0 {
                 places.extend(inside.map(|place| named(place, range, order)));
                 continue;
