@@ -11,5 +11,9 @@ pub mod manifest;
 pub mod model;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod store;
 
 pub use error::{Corruption, Error, ErrorKind, Result};
+pub use index::EntityRange;
+pub use model::{Annotation, AnnotationKind, Digest, Entity, Expect, FieldMask, Fields, Flags, HeadState, Timestamp};
+pub use store::*;

@@ -24,7 +24,10 @@ use crate::manifest::{Edit, FileHandle, Manifest, TableInfo};
 use crate::model::{Entity, Row};
 
 /// Opens and makes the tables of a store; one per job.
-pub(crate) struct Tables {
+#[derive(Clone)]
+pub(crate) struct Tables(Arc<Job>);
+
+struct Job {
     env: Env,
     manifest: Arc<Manifest>,
     cache: Arc<Cache>,
@@ -42,71 +45,71 @@ impl Tables {
         reads: TableReads,
         limits: &Limits,
     ) -> Self {
-        Self {
+        Self(Arc::new(Job {
             env: env.clone(),
             manifest: manifest.clone(),
             cache: cache.clone(),
             reads,
             limits: *limits,
             made: Mutex::default(),
-        }
+        }))
     }
 
     /// Removes the files of a job that was told to stop.
     pub(crate) fn give_up(&self) -> Result<()> {
-        let made = std::mem::take(&mut *self.made.lock());
+        let made = std::mem::take(&mut *self.0.made.lock());
         let mut edits = Vec::with_capacity(made.len());
         for (id, kind) in made {
-            let path = self.manifest.files().path(id, kind);
-            self.env.fs.remove_file(&path).context("remove", &path)?;
+            let path = self.0.manifest.files().path(id, kind);
+            self.0.env.fs.remove_file(&path).context("remove", &path)?;
             edits.push(Edit::IntentDone(id));
         }
         if !edits.is_empty() {
-            self.env.fs.sync_dir(self.manifest.dir()).context("sync the directory", self.manifest.dir())?;
-            self.manifest.commit(edits)?;
+            self.0.env.fs.sync_dir(self.0.manifest.dir()).context("sync the directory", self.0.manifest.dir())?;
+            self.0.manifest.commit(edits)?;
         }
         Ok(())
     }
 
     /// Opens a revision table as itself: for `check` and the tools.
     pub(crate) fn open_revisions(&self, info: &TableInfo) -> Result<Arc<RevisionTable>> {
-        let handle = self.manifest.files().open(info.id, FileKind::RevisionTable)?;
+        let handle = self.0.manifest.files().open(info.id, FileKind::RevisionTable)?;
         let path = handle.path().to_path_buf();
-        let access = match self.reads {
+        let access = match self.0.reads {
             TableReads::Read => TableAccess::Read,
             TableReads::Map => TableAccess::Map,
         };
         let file = Arc::new(PinnedFile(handle));
-        RevisionTable::open(file, &path, info, &self.manifest.state().store, &self.cache, access)
+        RevisionTable::open(file, &path, info, &self.0.manifest.state().store, &self.0.cache, access)
     }
 
     /// Opens a plain table as itself.
     pub(crate) fn open_plain(&self, info: &TableInfo) -> Result<Arc<PlainTable>> {
-        let handle = self.manifest.files().open(info.id, FileKind::PlainTable)?;
+        let handle = self.0.manifest.files().open(info.id, FileKind::PlainTable)?;
         let path = handle.path().to_path_buf();
-        let access = match self.reads {
+        let access = match self.0.reads {
             TableReads::Read => TableAccess::Read,
             TableReads::Map => TableAccess::Map,
         };
         let file = Arc::new(PinnedFile(handle));
-        PlainTable::open(file, &path, info, &self.manifest.state().store, &self.cache, access)
+        PlainTable::open(file, &path, info, &self.0.manifest.state().store, &self.0.cache, access)
     }
 
     fn create(&self, kind: FileKind, version: u16) -> Result<(PathBuf, Arc<dyn File>, FileHeader)> {
-        let id = match self.manifest.announce(kind, 1)?.first() {
+        let id = match self.0.manifest.announce(kind, 1)?.first() {
             Some(id) => *id,
             None => return Err(crate::Error::invalid("internal: no file number")),
         };
-        self.made.lock().push((id, kind));
-        let path = self.manifest.files().path(id, kind);
-        let file = self.env.fs.open(&path, Access::CreateNew).context("create", &path)?;
-        let store = self.manifest.state().store;
+        self.0.made.lock().push((id, kind));
+        let path = self.0.manifest.files().path(id, kind);
+        let file = self.0.env.fs.open(&path, Access::CreateNew).context("create", &path)?;
+        let store = self.0.manifest.state().store;
         Ok((path, file, FileHeader { kind, version, header_len: FILE_HEADER_LEN as u32, store, id }))
     }
 
     fn sync_name(&self) -> Result<()> {
-        let dir = self.manifest.dir();
-        self.env.fs.sync_dir(dir).context("sync the directory", dir)
+        let dir = self.0.manifest.dir();
+        self.0.env.fs.sync_dir(dir).context("sync the directory", dir)
     }
 }
 
@@ -117,34 +120,34 @@ impl OpenTables for Tables {
     }
 
     fn annotations(&self, info: &TableInfo) -> Result<Arc<dyn AnnotationSource>> {
-        let path = self.manifest.files().path(info.id, FileKind::PlainTable);
+        let path = self.0.manifest.files().path(info.id, FileKind::PlainTable);
         Ok(Arc::new(AnnotationTable { table: self.open_plain(info)?, path }))
     }
 }
 
 impl BuildTables for Tables {
-    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput + '_>> {
+    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
         let (path, file, header) = self.create(FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
-        let options = TableOptions::for_level(level);
-        let builder = RevisionTableBuilder::new(file, &path, header, &self.limits, options)?;
-        Ok(Box::new(RevisionFile { tables: self, builder, level, entity: None }))
+        let options = TableOptions::for_level(0, level);
+        let builder = RevisionTableBuilder::new(file, &path, header, &self.0.limits, options)?;
+        Ok(Box::new(RevisionFile { tables: self.clone(), builder, level, entity: None }))
     }
 
-    fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput + '_>> {
+    fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>> {
         let (path, file, header) = self.create(FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
-        let builder = PlainTableBuilder::new(file, &path, header, keyspace, &self.limits)?;
-        Ok(Box::new(PlainFile { tables: self, builder, level }))
+        let builder = PlainTableBuilder::new(file, &path, header, keyspace, &self.0.limits)?;
+        Ok(Box::new(PlainFile { tables: self.clone(), builder, level }))
     }
 }
 
-struct RevisionFile<'a> {
-    tables: &'a Tables,
+struct RevisionFile {
+    tables: Tables,
     builder: RevisionTableBuilder,
     level: u8,
     entity: Option<Entity>,
 }
 
-impl RevisionOutput for RevisionFile<'_> {
+impl RevisionOutput for RevisionFile {
     fn add(&mut self, entity: &Entity, row: &Row) -> Result<()> {
         if self.entity.as_ref() != Some(entity) {
             self.builder.start_entity(entity.as_bytes())?;
@@ -164,13 +167,13 @@ impl RevisionOutput for RevisionFile<'_> {
     }
 }
 
-struct PlainFile<'a> {
-    tables: &'a Tables,
+struct PlainFile {
+    tables: Tables,
     builder: PlainTableBuilder,
     level: u8,
 }
 
-impl PlainOutput for PlainFile<'_> {
+impl PlainOutput for PlainFile {
     fn add(&mut self, key: &[u8], value: &[u8], hash: u64, sequence: u64) -> Result<()> {
         self.builder.add(key, value, hash, sequence)
     }

@@ -1,0 +1,220 @@
+//! Verifying a store.
+//!
+//! | depth | what is read |
+//! |---|---|
+//! | quick | nothing but what is open: manifest rules, lengths, footers were verified by opening |
+//! | full | every block of every table, the level order, every directory; each logged revision is looked up in the index, and each row's content in the value map |
+//! | deep | also every content: checksums and digest |
+//!
+//! It goes on behind damage: every finding names a file, a place and what is affected.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Progress;
+use super::inner::Inner;
+use super::values::ValueEntry;
+use crate::index::levels::invariants::{check_level_order, check_structure};
+use crate::index::table::VerifyHash;
+use crate::log::{Change, LoggedChange};
+use crate::model::{Address, Bound, Digest, Entity, Fields, Row};
+use crate::{Error, Result};
+
+/// How much is verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum CheckDepth {
+    /// Structure only.
+    Quick,
+    /// Everything but the contents.
+    #[default]
+    Full,
+    /// Everything.
+    Deep,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Where, what was expected and what is affected.
+    pub what: String,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// Tables read.
+    pub tables: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Value files read.
+    pub value_files: u64,
+    /// Changes in them.
+    pub changes: u64,
+    /// Contents read and compared with their digest.
+    pub contents: u64,
+    /// Their bytes.
+    pub content_bytes: u64,
+    /// What is wrong; empty for a sound store. At most a thousand.
+    pub findings: Vec<Finding>,
+}
+
+const FINDINGS_MAX: usize = 1000;
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn note(&mut self, what: impl std::fmt::Display) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { what: what.to_string() });
+        }
+    }
+
+    /// Damage becomes a finding; what is not damage ends the check.
+    fn keep<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error @ (Error::Corrupt(_) | Error::Io { .. } | Error::Unsupported { .. } | Error::Invalid { .. })) => {
+                self.note(&error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn check(self: &Arc<Self>, depth: CheckDepth, progress: &mut Progress<'_>) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        let contents = self.manifest.scan()?;
+        report.keep(contents.require_complete(&self.path))?;
+        report.keep(check_structure(self.view().levels()))?;
+        if depth >= CheckDepth::Full {
+            self.check_tables(&mut report, progress)?;
+            self.check_log(depth, &mut report, progress)?;
+        }
+        Ok(report)
+    }
+
+    fn check_tables(self: &Arc<Self>, report: &mut CheckReport, progress: &mut Progress<'_>) -> Result<()> {
+        let view = self.view();
+        let tables = self.tables();
+        let of: u64 = view.levels().infos().count() as u64;
+        for info in view.levels().infos() {
+            progress.step("tables", report.tables, of)?;
+            report.tables += 1;
+            report.rows = report.rows.saturating_add(info.rows);
+            let verified = match info.keyspace {
+                0 => tables.open_revisions(info).and_then(|table| table.verify(VerifyHash::Blake3, &mut |_| Ok(())).map(drop)),
+                _ => tables.open_plain(info).and_then(|table| table.verify(VerifyHash::Blake3, &mut |_| Ok(())).map(drop)),
+            };
+            report.keep(verified)?;
+        }
+        progress.step("level order", 0, 0)?;
+        report.keep(check_level_order(&view, &|| false))?;
+        Ok(())
+    }
+
+    /// The log against the index, and contents against their digests.
+    fn check_log(
+        self: &Arc<Self>,
+        depth: CheckDepth,
+        report: &mut CheckReport,
+        progress: &mut Progress<'_>,
+    ) -> Result<()> {
+        let published = self.published.load(Ordering::Acquire);
+        let values = self.values();
+        let mut expected = 1;
+        for entry in values.entries() {
+            let up_to = entry.last.min(published);
+            if entry.first != expected {
+                report.note(format!("a value file for sequence {expected}: the next one begins at {}", entry.first));
+            }
+            expected = up_to.saturating_add(1);
+            report.value_files += 1;
+            self.check_value_file(entry, up_to, depth, report, progress)?;
+        }
+        if expected <= published {
+            report.note(format!("no value file for the sequences {expected} to {published}"));
+        }
+        Ok(())
+    }
+
+    fn check_value_file(
+        self: &Arc<Self>,
+        entry: &ValueEntry,
+        up_to: u64,
+        depth: CheckDepth,
+        report: &mut CheckReport,
+        progress: &mut Progress<'_>,
+    ) -> Result<()> {
+        let mut next = entry.first;
+        for logged in entry.file.clone().changes(entry.first.saturating_sub(1), up_to) {
+            let Some(logged) = report.keep(logged)? else { return Ok(()) };
+            if logged.sequence != next {
+                report.note(format!("file {}: sequence {next} is missing", entry.number));
+            }
+            next = logged.sequence.saturating_add(1);
+            report.changes += 1;
+            if report.changes.is_multiple_of(256) {
+                progress.step("log", logged.sequence, self.published())?;
+            }
+            self.check_change(&logged, depth, report)?;
+        }
+        if next <= up_to {
+            report.note(format!("file {}: the sequences {next} to {up_to} are missing", entry.number));
+        }
+        Ok(())
+    }
+
+    fn check_change(&self, logged: &LoggedChange, depth: CheckDepth, report: &mut CheckReport) -> Result<()> {
+        let Change::Revision { entity, row, digests } = &logged.change else { return Ok(()) };
+        let bound = Bound { number: row.number, ..Bound::ALL };
+        match report.keep(self.find_row(entity, &bound))? {
+            Some(Some(found)) if found == *row => {}
+            Some(Some(found)) if found.number == row.number => {
+                report.note(format!("revision {} of {entity}: the index and the log differ", row.number));
+            }
+            Some(_) => report.note(format!("revision {} of {entity} is in the log but not in the index", row.number)),
+            None => {}
+        }
+        self.check_references(entity, row, report)?;
+        for (slot, digest) in digests.iter().enumerate().take_while(|_| depth == CheckDepth::Deep) {
+            let slot = u16::try_from(slot).unwrap_or(u16::MAX);
+            let read = self.values().read(Address { sequence: logged.sequence, slot });
+            if let Some(content) = report.keep(read)? {
+                report.contents += 1;
+                report.content_bytes = report.content_bytes.saturating_add(content.len() as u64);
+                if Digest::of(&content) != *digest {
+                    report.note(format!("revision {} of {entity}: the content is not what its digest says", row.number));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every content that a row names must be in a value file, with the digest that the row's tag is of.
+    fn check_references(&self, entity: &Entity, row: &Row, report: &mut CheckReport) -> Result<()> {
+        let mut references: Vec<_> = row.content.into_iter().collect();
+        match Fields::decode(&row.cold) {
+            Ok(mut fields) => {
+                fields.resolve(row.sequence);
+                references.extend(fields.slots.into_iter().filter_map(|(_, reference)| reference));
+            }
+            Err(bad) => report.note(format!("metadata of revision {} of {entity}: {bad}", row.number)),
+        }
+        for reference in references {
+            if let Some(digest) = report.keep(self.values().digest(reference.address))?
+                && digest.tag() != reference.tag
+            {
+                report.note(format!("revision {} of {entity} names a content that is another", row.number));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! A second store out of links to this one's immutable files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::inner::Inner;
+use crate::error::IoContext;
+use crate::log::FrameKind;
+use crate::manifest::{Edit, Holder, Manifest, State, prepare_dir};
+use crate::{Error, Result};
+
+/// What a checkpoint holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointReport {
+    /// Everything up to here is in it.
+    pub sequence: u64,
+    /// Files linked.
+    pub files: u64,
+    /// Their bytes; shared with this store until one of the two drops a file.
+    pub bytes: u64,
+}
+
+impl Inner {
+    /// Seals the active segment and links everything into `to`, which becomes a store with an incarnation of its own. Writers are not
+    /// held up but for the moment in which the segment is changed.
+    pub(crate) fn checkpoint(self: &Arc<Self>, to: &Path) -> Result<CheckpointReport> {
+        self.check_writable()?;
+        let fs = &self.env.fs;
+        if fs.exists(to).context("look for", to)? {
+            return Err(Error::invalid(format!("{} exists already: name a new directory", to.display())));
+        }
+        self.roll_over()?;
+        self.seal_all()?;
+        // No table is removed and no segment sealed while links are made.
+        let _compacting = self.background.compacting.lock();
+        let _flushing = self.background.flushing.lock();
+        let _sealing = self.background.sealing.lock();
+        let state = self.manifest.state();
+        let sequence = state.value_files.values().map(|file| file.sequence_last).max().unwrap_or(0);
+        let holder = Holder { path: to.display().to_string(), sequence, made: self.env.clock.wall_us() };
+        // Known as a holder before it holds anything: an erasure report names it even if this crashes half way.
+        self.manifest.commit(vec![Edit::AddHolder(holder)])?;
+        let linked = self.link_all(to, &state, sequence);
+        if linked.is_err() && !fs.exists(to).unwrap_or(true) {
+            self.manifest.commit(vec![Edit::RemoveHolder { path: to.display().to_string() }])?;
+        }
+        linked
+    }
+
+    fn link_all(&self, to: &Path, state: &State, sequence: u64) -> Result<CheckpointReport> {
+        let fs = &self.env.fs;
+        prepare_dir(fs.as_ref(), to)?;
+        let values = state.value_files.values().map(|file| (file.id, file.kind, file.len));
+        let tables = state.tables.values().map(|table| (table.id, table.kind(), table.len));
+        let mut report = CheckpointReport { sequence, files: 0, bytes: 0 };
+        for (id, kind, len) in values.chain(tables) {
+            let name = id.file_name(kind);
+            let from = self.path.join(&name);
+            fs.hard_link(&from, &to.join(&name)).context("link into the checkpoint (it must be on the same file system)", &from)?;
+            report.files += 1;
+            report.bytes = report.bytes.saturating_add(len);
+        }
+        fs.sync_dir(to).context("sync the directory", to)?;
+        let copy = State {
+            incarnation: self.env.rng.next_u64().max(1),
+            intents: Default::default(),
+            obsolete: Default::default(),
+            holders: Vec::new(),
+            ..state.clone()
+        };
+        Manifest::install(&self.env, to, copy)?;
+        Ok(report)
+    }
+
+    /// Ends the active segment, if it holds anything: the next frame goes to a new one.
+    fn roll_over(self: &Arc<Self>) -> Result<()> {
+        loop {
+            {
+                let mut pipeline = self.pipeline.lock();
+                if pipeline.tail.records == 0 {
+                    return Ok(());
+                }
+                if pipeline.spare.is_some() {
+                    // Full as far as `place` is concerned.
+                    pipeline.tail.records = u64::MAX / 2;
+                    break;
+                }
+            }
+            let _one_at_a_time = self.space.lock();
+            if self.pipeline.lock().spare.is_none() {
+                let segment = self.create_segment(self.options.limits.reserve_first)?;
+                self.pipeline.lock().spare = Some(segment);
+            }
+        }
+        self.append_empty(FrameKind::Promise, true)?;
+        Ok(())
+    }
+}
