@@ -124,9 +124,16 @@ impl Manifest {
         let id = FileId { epoch: state.epoch, number: state.next_file.max(seen.saturating_add(1)) };
         state.next_file = id.number.saturating_add(RESERVE);
         invariants::check(&state)?;
-        let created = Log::create(env.fs.as_ref(), env.rng.as_ref(), dir, id, &state, 1);
+        let old_ids = manifest_files(&entries);
+        // Should the process end before the old ones are removed, this one must say more. A damaged one says nothing.
+        let number = old_ids.iter().filter_map(|id| match replay::read(env.fs.as_ref(), dir, *id) {
+            Ok(Found::Whole(old)) => Some(old.number),
+            _ => None,
+        });
+        let number = number.max().unwrap_or(0).saturating_add(1);
+        let created = Log::create(env.fs.as_ref(), env.rng.as_ref(), dir, id, &state, number);
         created.map_err(AppendError::into_error)?;
-        let old: Vec<PathBuf> = manifest_files(&entries).into_iter().map(|id| path_of(dir, id)).collect();
+        let old: Vec<PathBuf> = old_ids.into_iter().map(|id| path_of(dir, id)).collect();
         remove_durably(env.fs.as_ref(), dir, &old)?;
         Ok(id)
     }
@@ -169,8 +176,10 @@ impl Manifest {
         let fs = env.fs.as_ref();
         let Chosen { id, read, unfinished } = chosen;
         // A file that was never finished would be taken for the newest once something valid is behind its number.
-        let unfinished_paths: Vec<PathBuf> = unfinished.iter().map(|id| path_of(dir, *id)).collect();
-        remove_durably(fs, dir, &unfinished_paths)?;
+        if !unfinished.is_empty() {
+            let paths: Vec<PathBuf> = unfinished.iter().map(|id| path_of(dir, *id)).collect();
+            remove_durably(fs, dir, &paths)?;
+        }
         let next = read.state.next_file.max(seen.saturating_add(1));
         let mut opened = Opened { cut: read.cut.clone(), removed: unfinished, ..Opened::default() };
         let mut others: Vec<FileId> =

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::disk::Survives;
 use super::*;
+use crate::env::{Access, Fs, write_all_at};
 
 /// What the process that died had been told.
 #[derive(Default)]
@@ -144,6 +145,81 @@ fn a_power_cut_at_any_step_of_a_recovery_loses_nothing_either() {
                 if recovered {
                     break;
                 }
+            }
+        }
+        if done {
+            break;
+        }
+    }
+}
+
+/// Writes a file in the order that everybody has to keep.
+fn write_file(disk: &Disk, id: FileId, kind: FileKind, len: u64) -> Result<()> {
+    let path = dir().join(id.file_name(kind));
+    let write = || {
+        let file = disk.open(&path, Access::CreateNew)?;
+        write_all_at(file.as_ref(), &vec![1; len as usize], 0)?;
+        file.sync_data()?;
+        disk.sync_dir(dir())
+    };
+    write().map_err(|e| Error::io("write", &path, e))
+}
+
+/// Jobs that write, install, replace and give up files, some of them with a reader.
+fn live_with_files(disk: &Disk) -> Result<()> {
+    let (manifest, _) = open(disk, OpenMode::Create { store: STORE })?;
+    let kind = FileKind::RevisionTable;
+    for round in 0..4_u64 {
+        let ids = manifest.announce(kind, 2)?;
+        write_file(disk, ids[1], kind, 7)?;
+        let sequences = [round * 10 + 1, round * 10 + 10];
+        let table = TableInfo { id: ids[0], ..table(0, 0, ["a", "b"], sequences) };
+        write_file(disk, ids[0], kind, table.len)?;
+        let old = manifest.state().tables.keys().next().map(|(_, id)| *id);
+        let reader = old.map(|id| manifest.files().open(id, kind)).transpose()?;
+        let mut edits = vec![Edit::AddTable(table), flushed(sequences[1])];
+        edits.extend(old.map(|id| Edit::RemoveTable { keyspace: 0, id }));
+        manifest.commit(edits)?;
+        if round % 2 == 0 {
+            // Gives up, in order.
+            let path = manifest.files().path(ids[1], kind);
+            disk.remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+            disk.sync_dir(dir()).map_err(|e| Error::io("sync", dir(), e))?;
+            manifest.commit(vec![Edit::IntentDone(ids[1])])?;
+        }
+        drop(reader);
+    }
+    Ok(())
+}
+
+#[test]
+fn after_a_power_cut_every_file_of_the_manifest_is_there_and_no_other_and_nothing_is_lost() {
+    for step in 0.. {
+        let disk = Disk::new();
+        disk.die_after(step);
+        let done = live_with_files(&disk).is_ok();
+        for (n, disk) in crashes(&disk, step).enumerate() {
+            let place = format!("step {step}, crash {n}");
+            let mode = OpenMode::CreateIfAbsent { store: STORE };
+            for dies in (0..6).chain([u64::MAX >> 1]) {
+                // The first tries to settle are interrupted.
+                let trying = disk.crash(Survives::All, Survives::All);
+                trying.die_after(dies);
+                let tried =
+                    open(&trying, mode).and_then(|(manifest, _)| manifest.settle(&LostLimits::default()));
+                let disk = trying.crash(Survives::Some(dies), Survives::Some(dies));
+                let (manifest, _) = open(&disk, mode).unwrap_or_else(|e| panic!("{place}: {e}"));
+                let settled =
+                    manifest.settle(&LostLimits::default()).unwrap_or_else(|e| panic!("{place}: {e}"));
+                assert!(settled.lost.is_empty(), "{place}: {settled:?}");
+                assert!(tried.is_err() || settled.removed.is_empty(), "{place}: {settled:?}");
+                let state = manifest.state();
+                assert!(state.intents.is_empty() && state.obsolete.is_empty(), "{place}");
+                let tables = state.tables.values().map(|table| table.id.file_name(table.kind()));
+                let manifest = manifest_path(&disk).file_name().unwrap().to_str().unwrap().to_string();
+                let mut expected: Vec<String> = tables.chain([manifest]).collect();
+                expected.sort();
+                assert_eq!(disk.names(dir()), expected, "{place}");
             }
         }
         if done {

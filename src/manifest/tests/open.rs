@@ -136,16 +136,37 @@ fn of_two_whole_files_the_newer_counts_and_the_older_is_removed() {
 fn an_older_file_that_says_more_than_the_newer_is_a_contradiction() {
     let disk = Disk::new();
     let manifest = create(&disk);
-    let state = State::clone(&manifest.state());
-    manifest.commit(vec![flushed(3)]).unwrap();
     let old_path = manifest_path(&disk);
-    let old = disk.bytes(&old_path);
-    drop(manifest);
-    Manifest::install(&env(&disk), dir(), state).unwrap();
-    disk.put(&old_path, &old);
+    Manifest::install(&env(&disk), dir(), State::clone(&manifest.state())).unwrap();
+    let other = Disk::new();
+    let manifest = create(&other);
+    for sequence in 0..5 {
+        manifest.commit(vec![flushed(sequence)]).unwrap();
+    }
+    disk.put(&old_path, &other.bytes(&old_path));
     let error = open(&disk, OpenMode::ReadWrite).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(disk.names(dir()).len(), 2, "nothing is removed");
+}
+
+#[test]
+fn an_interrupted_install_leaves_the_old_state_or_the_new_one() {
+    for step in 0.. {
+        let disk = Disk::new();
+        let manifest = create(&disk);
+        manifest.commit(vec![flushed(3)]).unwrap();
+        let state = manifest.commit(vec![flushed(4)]).unwrap();
+        let new = State { incarnation: 5, ..State::clone(&state) };
+        disk.die_after(step);
+        let done = Manifest::install(&env(&disk), dir(), new.clone()).is_ok();
+        for survives in [disk::Survives::All, disk::Survives::Nothing, disk::Survives::Some(step)] {
+            let found = essence(&reopen(&disk.crash(survives, survives)).state());
+            assert!(found == essence(&new) || (!done && found == essence(&state)), "step {step}");
+        }
+        if done {
+            break;
+        }
+    }
 }
 
 #[test]
