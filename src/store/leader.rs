@@ -24,6 +24,9 @@ use crate::index::entity_hash;
 use crate::log::{ActiveSegment, FramePlace, Position, RecordDraft, SegmentHeader};
 use crate::{Error, Result};
 
+/// Zeros are written ahead of the tail in steps of this many bytes.
+const ZERO_STEP: usize = 256 << 10;
+
 /// The end of the log as the leader knows it.
 pub(crate) struct LogState {
     /// The segment that the last frame was written to.
@@ -41,6 +44,8 @@ pub(crate) struct LogState {
     pub(crate) promise_written: Position,
     /// Files with bytes that were written and not synced, oldest first; `segment` is the last of them if it is among them.
     pub(crate) unsynced: Vec<Arc<SegmentFile>>,
+    /// Bytes of `segment` that were written at least once, frames or zeros: a sync into them changes no file metadata.
+    pub(crate) zeroed: u64,
     /// Reused for the bytes of a group.
     pub(crate) buffer: Vec<u8>,
 }
@@ -175,7 +180,7 @@ impl Inner {
         log.buffer.clear();
         for placed in items.iter_mut().filter_map(|item| item.frame.as_deref_mut()) {
             if placed.segment.id != log.segment.id {
-                self.write_run(log, run_start)?;
+                self.write_run(log, run_start, sync)?;
                 self.roll(log, placed)?;
                 run_start = 0;
             }
@@ -194,7 +199,7 @@ impl Inner {
             log.buffer.extend_from_slice(placed.frame.bytes());
             actives.push(log.active.clone());
         }
-        self.write_run(log, run_start)?;
+        self.write_run(log, run_start, sync)?;
         if sync {
             self.sync_log(log)?;
         }
@@ -208,12 +213,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes the gathered bytes of one segment.
-    fn write_run(&self, log: &mut LogState, start: u64) -> Result<()> {
+    /// Writes the gathered bytes of one segment. Behind a group that will be synced and passes what was written before, zeros follow
+    /// for a step, in the same write: later syncs find their blocks written already and need not journal them. Measured, and why
+    /// only for `Sync`: docs/decisions/0001-log-space.md.
+    fn write_run(&self, log: &mut LogState, start: u64, sync: bool) -> Result<()> {
         if log.buffer.is_empty() {
             return Ok(());
         }
         let segment = &log.segment;
+        let end = start.saturating_add(log.buffer.len() as u64);
+        if end > log.zeroed {
+            log.zeroed = end;
+            let reserved = segment.reserved.load(Ordering::Acquire);
+            if sync && log.buffer.len() < ZERO_STEP {
+                log.zeroed = end.saturating_add(ZERO_STEP as u64).min(reserved).max(end);
+                let len = usize::try_from(log.zeroed - start).unwrap_or(log.buffer.len());
+                log.buffer.resize(len, 0);
+            }
+        }
         write_all_at(&*segment.file, &log.buffer, start).context("append to the log", &segment.path)?;
         self.counters.log_bytes.fetch_add(log.buffer.len() as u64, Ordering::Relaxed);
         if log.unsynced.last().is_none_or(|last| last.id != segment.id) {
@@ -256,6 +273,7 @@ impl Inner {
         let old = std::mem::replace(&mut log.active, active.clone());
         log.end = log.buffer.len() as u64;
         log.segment = segment.clone();
+        log.zeroed = 0;
         {
             let _guard = self.view_lock.lock();
             let entry = ValueEntry {

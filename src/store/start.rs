@@ -202,6 +202,7 @@ fn log_at(
         promise,
         promise_written: promise,
         unsynced: Vec::new(),
+        zeroed: end,
         buffer: Vec::new(),
     };
     (log, tail)
