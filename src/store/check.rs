@@ -110,8 +110,8 @@ impl Inner {
             report.tables += 1;
             report.rows = report.rows.saturating_add(info.rows);
             let verified = match info.keyspace {
-                0 => tables.open_revisions(info).and_then(|table| table.verify(VerifyHash::Blake3, &mut |_| Ok(())).map(drop)),
-                _ => tables.open_plain(info).and_then(|table| table.verify(VerifyHash::Blake3, &mut |_| Ok(())).map(drop)),
+                0 => tables.open_revisions(info).and_then(|table| table.verify(VerifyHash::Compare, &mut |_| Ok(())).map(drop)),
+                _ => tables.open_plain(info).and_then(|table| table.verify(VerifyHash::Compare, &mut |_| Ok(())).map(drop)),
             };
             report.keep(verified)?;
         }

@@ -8,10 +8,10 @@ use super::inner::Inner;
 use super::pipeline::{Item, Placed};
 use super::tables::Tables;
 use super::ticket::TicketState;
-use super::values::ValueEntry;
+use super::values::{DirectoryCache, ValueEntry};
 use crate::index::compaction::{self, CompactionJob, CompactionOutcome};
 use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels, TableEdit};
-use crate::log::{ActiveSegment, FrameDraft, FrameKind, SealedSegment};
+use crate::log::{ActiveSegment, FrameDraft, FrameKind, SealRequest, SealedSegment, seal};
 use crate::manifest::Edit;
 use crate::{Error, Result};
 
@@ -135,14 +135,26 @@ impl Inner {
 
     /// Seals one segment that gets no more frames, and shows its sealed form to readers.
     pub(crate) fn seal_one(self: &Arc<Self>, active: &Arc<ActiveSegment>, last_sequence: u64) -> Result<()> {
-        let info = active.seal(last_sequence, &self.options.limits)?;
-        let sealed = SealedSegment::open(&*self.env.fs, active.path(), &info, &self.manifest.state().store, &self.cache)?;
+        if self.durable() < last_sequence {
+            // The trailer will say that all frames are durable.
+            self.sync()?;
+        }
+        let state = self.manifest.state();
+        let request = SealRequest {
+            store: &state.store,
+            id: active.header().id,
+            frames_end: active.end(),
+            block_records: self.options.limits.directory_block_records,
+        };
+        let info = seal(&*self.env.fs, active.path(), &request)?;
+        let cache = Arc::new(DirectoryCache(self.cache.clone()));
+        let sealed = SealedSegment::open(&*self.env.fs, active.path(), &info, &state.store, Some(cache))?;
         let _guard = self.view_lock.lock();
         let entry = ValueEntry {
             first: info.sequence_first,
             last: info.sequence_last,
             number: info.id.number,
-            file: sealed,
+            file: Arc::new(sealed),
         };
         self.manifest.commit(vec![Edit::AddValueFile(info)])?;
         self.values.store(Arc::new(self.values.load().replaced(entry)));

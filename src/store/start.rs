@@ -17,7 +17,7 @@ use super::open::OpenReport;
 use super::options::Options;
 use super::pipeline::Pipeline;
 use super::space::{SegmentFile, Tail};
-use super::values::{ValueEntry, ValueMap};
+use super::values::{DirectoryCache, ValueEntry, ValueMap};
 use crate::cache::Cache;
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
@@ -126,7 +126,8 @@ impl Opening {
     fn open_sealed(&self, info: &crate::manifest::ValueFileInfo) -> Result<ValueEntry> {
         let path = self.path.join(info.id.file_name(FileKind::Segment));
         let store = self.manifest.state().store;
-        let file = SealedSegment::open(&*self.env.fs, &path, info, &store, &self.cache)?;
+        let cache = Arc::new(DirectoryCache(self.cache.clone()));
+        let file = Arc::new(SealedSegment::open(&*self.env.fs, &path, info, &store, Some(cache))?);
         Ok(ValueEntry { first: info.sequence_first, last: info.sequence_last, number: info.id.number, file })
     }
 

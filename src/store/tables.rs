@@ -80,7 +80,7 @@ impl Tables {
             TableReads::Map => TableAccess::Map,
         };
         let file = Arc::new(PinnedFile(handle));
-        RevisionTable::open(file, &path, info, &self.0.manifest.state().store, &self.0.cache, access)
+        RevisionTable::open(file, &path, info, &self.0.manifest.state().store, self.0.cache.clone(), access)
     }
 
     /// Opens a plain table as itself.
@@ -92,7 +92,7 @@ impl Tables {
             TableReads::Map => TableAccess::Map,
         };
         let file = Arc::new(PinnedFile(handle));
-        PlainTable::open(file, &path, info, &self.0.manifest.state().store, &self.0.cache, access)
+        PlainTable::open(file, &path, info, &self.0.manifest.state().store, self.0.cache.clone(), access)
     }
 
     fn create(&self, kind: FileKind, version: u16) -> Result<(PathBuf, Arc<dyn File>, FileHeader)> {

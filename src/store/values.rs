@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::log::ValueFile;
+use crate::cache::{Cache, CacheKey, CacheKind};
+use crate::codec::FileId;
+use crate::log::{BlockCache, ValueFile};
 use crate::model::{Address, Digest};
 use crate::{Error, Result};
 
@@ -82,4 +84,21 @@ impl ValueMap {
     pub(crate) fn digest(&self, address: Address) -> Result<Digest> {
         self.file(address)?.digest(address)
     }
+}
+
+/// The store's cache, as sealed files use it.
+pub(crate) struct DirectoryCache(pub(crate) Arc<Cache>);
+
+impl BlockCache for DirectoryCache {
+    fn get(&self, file: FileId, offset: u64) -> Option<Bytes> {
+        self.0.get::<Bytes>(key(file, offset)).map(|block| Bytes::clone(&block))
+    }
+
+    fn put(&self, file: FileId, offset: u64, block: Bytes) {
+        self.0.insert(key(file, offset), &Arc::new(block));
+    }
+}
+
+fn key(file: FileId, offset: u64) -> CacheKey {
+    CacheKey { file: file.number, at: offset, kind: CacheKind::Directory }
 }
