@@ -111,7 +111,7 @@ impl Inner {
             report.rows = report.rows.saturating_add(info.rows);
             let verified = match info.keyspace {
                 0 => tables.open_revisions(info).and_then(|table| table.verify(VerifyHash::Compare, &mut |_| Ok(())).map(drop)),
-                _ => tables.open_plain(info).and_then(|table| table.verify(VerifyHash::Compare, &mut |_| Ok(())).map(drop)),
+                _ => tables.open_plain(info).and_then(|table| table.verify(VerifyHash::Compare, None, &mut |_| Ok(()))),
             };
             report.keep(verified)?;
         }

@@ -60,8 +60,4 @@ impl HeadCache {
     pub(crate) fn bytes(&self) -> u64 {
         self.cache.weight()
     }
-
-    pub(crate) fn clear(&self) {
-        self.cache.clear();
-    }
 }

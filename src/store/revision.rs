@@ -200,10 +200,6 @@ impl Revision {
     fn whose(&self) -> String {
         format!("the content of revision {} of {}", self.row.number, self.entity)
     }
-
-    pub(crate) fn row(&self) -> &Row {
-        &self.row
-    }
 }
 
 impl std::fmt::Debug for Revision {

@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
 use crate::env::{Access, Env, File};
 use crate::error::IoContext;
-use crate::index::Source;
+use crate::index::{EntityRange, Order, Source};
 use crate::index::annotations::{AnnotationSource, StoredAnnotation, decode, key_prefix};
 use crate::index::compaction::{BuildTables, PlainOutput, RevisionOutput};
 use crate::index::levels::OpenTables;
@@ -129,14 +129,14 @@ impl BuildTables for Tables {
     fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
         let (path, file, header) = self.create(FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
         let options = TableOptions::for_level(0, level);
-        let builder = RevisionTableBuilder::new(file, &path, header, &self.0.limits, options)?;
+        let builder = RevisionTableBuilder::new(file, &path, header, self.0.limits, options)?;
         Ok(Box::new(RevisionFile { tables: self.clone(), builder, level, entity: None }))
     }
 
     fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>> {
         let (path, file, header) = self.create(FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
-        let builder = PlainTableBuilder::new(file, &path, header, keyspace, &self.0.limits)?;
-        Ok(Box::new(PlainFile { tables: self.clone(), builder, level }))
+        let builder = PlainTableBuilder::new(file, &path, header, self.0.limits, TableOptions::for_level(keyspace, level))?;
+        Ok(Box::new(PlainFile { tables: self.clone(), builder, level, sequences: None }))
     }
 }
 
@@ -171,11 +171,15 @@ struct PlainFile {
     tables: Tables,
     builder: PlainTableBuilder,
     level: u8,
+    /// Smallest and largest sequence number of what was added.
+    sequences: Option<(u64, u64)>,
 }
 
 impl PlainOutput for PlainFile {
     fn add(&mut self, key: &[u8], value: &[u8], hash: u64, sequence: u64) -> Result<()> {
-        self.builder.add(key, value, hash, sequence)
+        let (first, last) = self.sequences.unwrap_or((sequence, sequence));
+        self.sequences = Some((first.min(sequence), last.max(sequence)));
+        self.builder.add(key, value, Some(hash))
     }
 
     fn bytes(&self) -> u64 {
@@ -183,7 +187,8 @@ impl PlainOutput for PlainFile {
     }
 
     fn finish(self: Box<Self>) -> Result<TableInfo> {
-        let info = self.builder.finish()?;
+        let (first, last) = self.sequences.unwrap_or_default();
+        let info = self.builder.finish(first..=last)?;
         self.tables.sync_name()?;
         Ok(TableInfo { level: self.level, ..info })
     }
@@ -238,7 +243,7 @@ impl AnnotationSource for AnnotationTable {
             return Ok(());
         }
         let prefix = key_prefix(entity.as_bytes());
-        for entry in self.table.clone().prefix(&prefix) {
+        for entry in self.table.clone().range(&EntityRange::prefix(&prefix), Order::Ascending) {
             let (key, value) = entry?;
             let annotation = decode(&key, &value).map_err(|bad| {
                 crate::Error::malformed(&self.path, 0, bad, format!("what is hidden of {entity}"))
@@ -249,6 +254,6 @@ impl AnnotationSource for AnnotationTable {
     }
 
     fn entries(self: Arc<Self>) -> Box<dyn Iterator<Item = Result<(Bytes, Bytes)>> + Send> {
-        Box::new(self.table.clone().entries())
+        Box::new(self.table.clone().range(&EntityRange::default(), Order::Ascending))
     }
 }
