@@ -1,7 +1,10 @@
 mod active;
+mod directory;
 mod frame;
 mod golden;
+mod measure;
 mod mem_fs;
+mod sealed;
 mod segment;
 mod support;
 mod unit;

@@ -9,6 +9,7 @@ use super::mem_fs::MemFs;
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Fs, write_all_at};
 use crate::log::*;
+use crate::manifest::ValueFileInfo;
 use crate::model::*;
 
 pub(super) const STORE: [u8; 16] = *b"a store of tests";
@@ -237,4 +238,18 @@ pub(super) fn mixed(fs: &Arc<MemFs>) -> Writer {
     log.commit(vec![delete("Q2")]);
     log.commit(vec![put("Q2", "back again")]);
     log
+}
+
+pub(super) fn try_seal(log: &Writer, block_records: u32) -> crate::Result<ValueFileInfo> {
+    let frames_end = log.segment.end();
+    let request = SealRequest { store: &STORE, id: log.id(), frames_end, block_records };
+    seal(&*log.fs, &log.path(), &request)
+}
+
+pub(super) fn seal_all(log: &Writer, block_records: u32) -> ValueFileInfo {
+    try_seal(log, block_records).unwrap()
+}
+
+pub(super) fn open(fs: &Arc<MemFs>, info: &ValueFileInfo) -> Arc<SealedSegment> {
+    Arc::new(SealedSegment::open(&**fs, &path_of(info.id), info, &STORE, None).unwrap())
 }
