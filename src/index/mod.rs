@@ -1,6 +1,7 @@
 //! The index: an LSM over rows keyed (entity ascending, revision descending).
 
 pub mod filter;
+pub mod plain;
 mod source;
 pub mod table;
 
