@@ -34,6 +34,8 @@
 //! 5. Cold fields come back byte for byte.
 //! 6. The same rows, limits and options give the same bytes.
 //!
+//! Names and fields that readers give out share the memory of the block they came from: copy them to keep few of many.
+//!
 //! # Rejected
 //!
 //! - Rows with their key in sorted blocks, as in a general table: no answer about an entity without reading its rows, and
