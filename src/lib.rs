@@ -1,5 +1,6 @@
 //! Recension: an embedded storage engine for things that are edited.
 
+pub mod cache;
 pub mod codec;
 pub mod env;
 mod error;

@@ -2,10 +2,12 @@
 
 pub mod annotations;
 pub mod compaction;
+pub mod filter;
 pub mod levels;
 pub mod memtable;
 pub mod merge;
 mod source;
+pub mod table;
 #[cfg(test)]
 mod testing;
 
