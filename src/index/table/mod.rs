@@ -44,12 +44,13 @@
 
 mod builder;
 mod cold;
-mod column;
+pub(in crate::index) mod column;
 mod cursor;
 mod entities;
 pub(in crate::index) mod footer;
 pub(in crate::index) mod frame;
 mod hot;
+mod hot_block;
 pub(in crate::index) mod input;
 pub(in crate::index) mod keys;
 pub(in crate::index) mod layout;
