@@ -279,6 +279,10 @@ impl Source for RevisionTable {
         Box::new(TableRows::new(self, entity, bound, order))
     }
 
+    fn for_scan(&self) -> Option<Arc<dyn Source>> {
+        Some(self.without_cache_fill())
+    }
+
     fn runs(self: Arc<Self>, range: &EntityRange, order: Order) -> Box<dyn RunCursor> {
         Box::new(TableCursor::new(self, range, order))
     }
