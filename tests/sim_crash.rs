@@ -211,7 +211,8 @@ fn a_rename_between_directories_is_whole_unless_the_policy_splits_it() {
         }
         fs.crash(policy).files().join(" ")
     };
-    let all = |policy: &CrashPolicy, sync| (0..100).map(|seed| names(seed, policy, sync)).collect::<BTreeSet<_>>();
+    let all =
+        |policy: &CrashPolicy, sync| (0..100).map(|seed| names(seed, policy, sync)).collect::<BTreeSet<_>>();
     assert_eq!(all(&CrashPolicy::POSIX, None), ["/d/f".into(), "/lost/f".into()].into());
     assert_eq!(all(&CrashPolicy::POSIX, Some("/d")), ["/lost/f".into()].into());
     assert_eq!(all(&CrashPolicy::POSIX, Some("/lost")), ["/lost/f".into()].into());

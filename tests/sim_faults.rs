@@ -240,13 +240,8 @@ fn a_rule_hits_the_calls_it_names() {
     let (fs, file) = disk_with(b"");
     fs.write_file("/d/MANIFEST", b"").unwrap();
     let manifest = fs.open(path("/d/MANIFEST"), Access::ReadWrite).unwrap();
-    let rule = Rule {
-        ops: vec![Op::Sync],
-        path: "MANIFEST".into(),
-        skip: 1,
-        count: 1,
-        fault: FaultKind::SyncError,
-    };
+    let rule =
+        Rule { ops: vec![Op::Sync], path: "MANIFEST".into(), skip: 1, count: 1, fault: FaultKind::SyncError };
     fs.fail_when(rule);
     let mut outcomes = Vec::new();
     for _ in 0..3 {
@@ -352,7 +347,8 @@ fn a_flipped_bit_leaves_unsynced_changes_unsynced() {
 fn run(seed: u64) -> (u64, u64) {
     let mut rng = Prng::new(seed);
     let mut fs = SimFs::new(seed);
-    let kinds: Vec<FaultKind> = FaultKind::ALL.iter().copied().filter(|kind| *kind < FaultKind::Stall).collect();
+    let kinds: Vec<FaultKind> =
+        FaultKind::ALL.iter().copied().filter(|kind| *kind < FaultKind::Stall).collect();
     let _ = fs.create_dir_all(path("/d"));
     fs.set_faults(Faults::swarm(&kinds, &mut rng));
     for _ in 0..5 {
@@ -360,7 +356,8 @@ fn run(seed: u64) -> (u64, u64) {
             let name = format!("/d/{}", rng.below(4));
             let access = *rng.pick(&[Access::CreateNew, Access::ReadWrite]).unwrap();
             let Ok(file) = fs.open(path(&name), access) else { continue };
-            let _ = write_all_at(&*file, &vec![rng.below(256) as u8; rng.below(3000) as usize], rng.below(5000));
+            let _ =
+                write_all_at(&*file, &vec![rng.below(256) as u8; rng.below(3000) as usize], rng.below(5000));
             if rng.one_in(2) {
                 let _ = file.sync_data();
             }
