@@ -14,8 +14,10 @@ mod file;
 mod fs;
 mod inode;
 mod jobs;
+mod pieces;
 mod policy;
 mod rng;
+mod tally;
 mod trace;
 mod violation;
 
