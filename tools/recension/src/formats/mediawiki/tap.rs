@@ -95,6 +95,11 @@ impl<R: Read> Tap<R> {
         Some(first)
     }
 
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.buf.capacity() + self.bad.capacity() * 8
+    }
+
     /// Makes sure that there are checked bytes, unless the input has ended.
     fn fill(&mut self) -> io::Result<()> {
         while self.at == self.checked && !(self.ended && self.checked == self.len) {

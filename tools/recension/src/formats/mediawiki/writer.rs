@@ -361,6 +361,13 @@ impl Xml {
         self.element(width, "model", text.model)?;
         let format = text.get(attr::FORMAT);
         self.element(width, "format", format.as_deref().unwrap_or(attr::usual_format(Some(text.model))))?;
+        if *text.body != Body::Deleted
+            && text.raw(attr::STUB) == Some("true")
+            && text.raw(attr::BYTES).is_none()
+        {
+            // There was no element; an empty one would be an empty text.
+            return Ok(());
+        }
         self.indent(width);
         self.raw("<text");
         match text.body {
