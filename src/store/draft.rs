@@ -209,6 +209,17 @@ impl Op {
 pub struct Batch {
     pub(crate) ops: Vec<Op>,
     pub(crate) request_id: Option<[u8; 16]>,
+    pub(crate) boundaries: Boundaries,
+}
+
+/// Where the commits of a batch end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Boundaries {
+    /// Behind the last change: it is one commit.
+    #[default]
+    Batch,
+    /// Behind each change: it is a run of commits of one change each, written together.
+    EachChange,
 }
 
 impl Batch {
@@ -278,6 +289,13 @@ impl Batch {
     /// Makes a retry of this very batch answer with the first attempt's revisions.
     pub fn request_id(mut self, id: [u8; 16]) -> Self {
         self.request_id = Some(id);
+        self
+    }
+
+    /// Makes it a run of commits of one change each, as an import writes them: it still goes through as a whole or not at all, but
+    /// as-of reads, snapshots and the feed see a commit boundary behind each of its changes. A run has no request ids.
+    pub fn as_run(mut self) -> Self {
+        self.boundaries = Boundaries::EachChange;
         self
     }
 

@@ -6,10 +6,10 @@
 
 use bytes::Bytes;
 
-use super::draft::{Batch, Body, Op};
+use super::draft::{Batch, Body, Boundaries, Op};
 use crate::index::entity_hash;
 use crate::limits;
-use crate::log::UnitDraft;
+use crate::log::{FrameKind, UnitDraft};
 use crate::model::{Address, Annotation, ContentRef, Entity, Expect, Flags, Fields, RevisionKind};
 use crate::{Error, Result};
 
@@ -65,6 +65,7 @@ impl PreparedWrite {
 
 /// A batch, prepared.
 pub(crate) struct Prepared {
+    pub(crate) frame: FrameKind,
     pub(crate) ops: Vec<PreparedOp>,
     /// Each entity once, with its hash.
     pub(crate) entities: Vec<(Entity, u64)>,
@@ -80,6 +81,10 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
             batch.ops.len()
         )));
     }
+    let frame = match batch.boundaries {
+        Boundaries::Batch => FrameKind::Commit,
+        Boundaries::EachChange => FrameKind::Run,
+    };
     let mut places = std::collections::BTreeMap::new();
     let mut entities = Vec::new();
     let mut ops = Vec::with_capacity(batch.ops.len());
@@ -115,7 +120,10 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
     };
     let needs_head = writes().any(|write| write.needs_head());
     let has_request_id = writes().any(|write| write.fields.request_id.is_some());
-    Ok(Prepared { ops, entities, needs_head, has_request_id })
+    if has_request_id && frame == FrameKind::Run {
+        return Err(Error::invalid("a run of commits has no request ids: commit them one by one, or as a batch"));
+    }
+    Ok(Prepared { frame, ops, entities, needs_head, has_request_id })
 }
 
 fn check(entity: &Entity, draft: &super::draft::Draft) -> Result<()> {

@@ -7,7 +7,7 @@ use super::inner::Inner;
 use super::prepare::{Prepared, PreparedBody, PreparedWhat, PreparedWrite};
 use crate::index::Order;
 use crate::limits;
-use crate::log::{FrameDraft, FrameKind, MainContent, RecordDraft};
+use crate::log::{FrameDraft, MainContent, RecordDraft};
 use crate::model::{Bound, ContentRef, Digest, Entity, Expect, Fields, Flags, RevisionKind, Row};
 use crate::{Error, Result};
 
@@ -52,7 +52,7 @@ impl Inner {
         }
         let frame = match drafts.is_empty() {
             true => None,
-            false => Some(FrameDraft::new(FrameKind::Commit, drafts)?),
+            false => Some(FrameDraft::new(batch.frame, drafts)?),
         };
         Ok(Resolved::Plan(Plan { frame, records }))
     }

@@ -121,7 +121,7 @@ impl Transaction {
             ops.push(Op::Guard { entity, expect, sequence: Some(sequence) });
         }
         ops.extend(self.batch.ops);
-        let mut committed = self.inner.commit(Batch { ops, request_id: None }, durability)?;
+        let mut committed = self.inner.commit(Batch { ops, ..Batch::new() }, durability)?;
         if committed.outcomes.len() < guards {
             return Err(Error::invalid("internal: fewer outcomes than conditions"));
         }
