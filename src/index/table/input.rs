@@ -166,13 +166,8 @@ impl Input {
         Err(self.corrupt(end, "the footer", "bytes that belong to no block", affected))
     }
 
-    /// An error if the file's BLAKE3 is another one.
-    pub(in crate::index) fn verify_hash(
-        &self,
-        expected: &[u8; 32],
-        affected: &str,
-        progress: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Result<()> {
+    /// The file's BLAKE3.
+    pub(in crate::index) fn hash(&self, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<[u8; 32]> {
         let mut hasher = blake3::Hasher::new();
         let mut at = 0;
         while at < self.len {
@@ -181,11 +176,22 @@ impl Input {
             at = at.saturating_add(step);
             progress(step)?;
         }
-        let (expected, found) = (blake3::Hash::from_bytes(*expected), hasher.finalize());
-        if expected == found {
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// An error if the file's BLAKE3 is another one.
+    pub(in crate::index) fn verify_hash(
+        &self,
+        expected: &[u8; 32],
+        affected: &str,
+        progress: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        let found = self.hash(progress)?;
+        if found == *expected {
             return Ok(());
         }
-        Err(self.corrupt(0, &format!("BLAKE3 {}", expected.to_hex()), &found.to_hex(), affected))
+        let hex = |hash| format!("BLAKE3 {}", blake3::Hash::from_bytes(hash).to_hex());
+        Err(self.corrupt(0, &hex(*expected), &hex(found), affected))
     }
 
     pub(in crate::index) fn corrupt(

@@ -48,6 +48,7 @@ mod builder;
 mod cold;
 pub(in crate::index) mod column;
 mod cursor;
+mod describe;
 mod entities;
 pub(in crate::index) mod footer;
 pub(in crate::index) mod frame;
@@ -66,6 +67,7 @@ mod verify;
 pub(in crate::index) mod tests;
 
 pub use builder::RevisionTableBuilder;
+pub use describe::describe_table;
 pub use entities::RunStats;
 pub use footer::FOOTER_LEN;
 pub use frame::{BLOCK_PACKED_RAW_MAX, BLOCK_RAW_MAX, BlockAt, BlockKind, FRAME_LEN};
