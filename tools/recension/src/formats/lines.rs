@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use super::{Fatal, Place};
 
+/// Memory kept from line to line, bytes.
+const KEPT_LEN: usize = 4 << 20;
+
 /// Reads lines and counts.
 pub(super) struct Lines {
     input: Box<dyn BufRead + Send>,
@@ -36,6 +39,8 @@ impl Lines {
         self.line += 1;
         self.offset = self.next;
         self.text.clear();
+        // One huge line must not hold its memory for the rest of the file.
+        self.text.shrink_to(KEPT_LEN);
         let mut limited = (&mut self.input).take(self.len_max as u64 + 1);
         let len = limited.read_until(b'\n', &mut self.text)?;
         self.next += len as u64;
