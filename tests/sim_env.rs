@@ -77,8 +77,7 @@ fn ready_jobs_run_in_an_order_drawn_from_the_seed() {
         }
         assert_eq!(jobs.run_until_idle(100), 6);
         assert!(!jobs.step());
-        let order = log.lock().clone();
-        order
+        log.lock().clone()
     };
     assert_eq!(order(1), order(1));
     let all: std::collections::BTreeSet<_> = (0..50).map(order).collect();
@@ -158,4 +157,24 @@ fn a_whole_machine_is_a_function_of_its_seed() {
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5).0, run(6).0);
+}
+
+#[test]
+fn crashes_of_a_fork_can_be_tried_in_any_order() {
+    let sim = SimEnv::new(8);
+    let env = sim.env();
+    let file = env.fs.open(Path::new("/f"), Access::CreateNew).unwrap();
+    write_all_at(&*file, b"ab", 0).unwrap();
+    let space = sim.fs.crash_space(&CrashPolicy::POSIX);
+    let after = |k| {
+        let next = sim.fork().crash_with(&CrashPolicy::POSIX, &space.nth(k));
+        let _ = next.env().fs.open(Path::new("/g"), Access::CreateNew);
+        (next.fs.trace_hash(), next.fs.image_hash(), next.clock.wall_us(), next.rng.next_u64())
+    };
+    let images = space.images().unwrap();
+    let forward: Vec<_> = (0..images).map(after).collect();
+    let mut backward: Vec<_> = (0..images).rev().map(after).collect();
+    backward.reverse();
+    assert_eq!(forward, backward);
+    assert!(!sim.fs.is_off());
 }

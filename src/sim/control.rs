@@ -138,12 +138,17 @@ impl SimFs {
     /// A power cut, and the machine up again: of what was not synced, what `policy` and the seed let survive.
     #[must_use = "the old handle is dead"]
     pub fn crash(&self, policy: &CrashPolicy) -> Self {
-        let mut disk = self.disk.lock();
-        let mut rng = Prng::new(mix(disk.seed ^ 0x6372_6173, mix(disk.epoch, disk.calls)));
-        let choices: Vec<_> =
-            disk.points(policy).into_iter().map(|point| (point, draw(&point, policy, &mut rng))).collect();
-        disk.power_cut(policy, &choices);
-        Self { disk: Arc::clone(&self.disk), epoch: disk.epoch }
+        let seed = {
+            let disk = self.disk.lock();
+            mix(disk.seed ^ 0x6372_6173, mix(disk.epoch, disk.calls))
+        };
+        self.crash_with(policy, &self.draw_crash(policy, &mut Prng::new(seed)))
+    }
+
+    /// Drawn choices, to be given to [`SimFs::crash_with`]: a sample where there are too many images to try them all.
+    #[must_use]
+    pub fn draw_crash(&self, policy: &CrashPolicy, rng: &mut Prng) -> Vec<u32> {
+        self.disk.lock().points(policy).iter().map(|point| draw(point, policy, rng)).collect()
     }
 
     /// The choices that a power cut would leave open now.
