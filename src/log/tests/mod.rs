@@ -4,6 +4,7 @@ mod frame;
 mod golden;
 mod measure;
 mod mem_fs;
+mod recovery;
 mod sealed;
 mod segment;
 mod support;
