@@ -96,7 +96,9 @@ impl Inner {
         self.flush_in_background();
         match self.env.jobs.help() {
             Some(true) => Ok(()),
-            Some(false) => Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued"))),
+            Some(false) => {
+                Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued")))
+            }
             None => {
                 let mut count = self.background_done.0.lock();
                 if let Some(error) = self.background.out_of_space() {

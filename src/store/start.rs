@@ -23,7 +23,9 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
 use crate::error::IoContext;
 use crate::index::levels::IndexView;
-use crate::log::{ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader};
+use crate::log::{
+    ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader,
+};
 use crate::manifest::{Edit, Manifest, StoreLock};
 use crate::{Error, Result};
 
@@ -153,7 +155,8 @@ impl Opening {
 
     fn start_segment(&self, recovered: &Recovered) -> Result<(LogState, Tail)> {
         let fs = &self.env.fs;
-        let id = if self.read_only { FileId { epoch: 0, number: 0 } } else { self.manifest.allocate_file()? };
+        let id =
+            if self.read_only { FileId { epoch: 0, number: 0 } } else { self.manifest.allocate_file()? };
         let path = self.path.join(id.file_name(FileKind::Segment));
         let header = SegmentHeader {
             store: self.manifest.state().store,
@@ -182,7 +185,11 @@ impl Opening {
             path: path.clone(),
             file: file.clone(),
             salt: header.salt,
-            reserved: AtomicU64::new(if self.read_only { 0 } else { self.options.limits.reserve_first.max(end) }),
+            reserved: AtomicU64::new(if self.read_only {
+                0
+            } else {
+                self.options.limits.reserve_first.max(end)
+            }),
         });
         let active = Arc::new(ActiveSegment::new(path, file, header));
         Ok(log_at(segment, active, end, recovered.end.sequence, recovered.end.checksum, 0))
@@ -339,4 +346,3 @@ impl Inner {
 
 /// More rows than this in memory are flushed by `close`, so that the next open is quick.
 const REPLAY_ROWS_MAX: u64 = 4096;
-
