@@ -32,7 +32,7 @@ use super::active::ActiveSegment;
 use super::change::LoggedChange;
 use super::seal::{SealRequest, info, seal};
 use super::{Position, sealed};
-use crate::codec::FileId;
+use crate::codec::{FileId, FileKind};
 use crate::env::{DirEntry, Fs};
 use crate::error::IoContext;
 use crate::limits::Limits;
@@ -255,7 +255,7 @@ fn keep(
 
 /// The newest of some sealed segments.
 fn newest(sealed: &[ValueFileInfo]) -> Option<&ValueFileInfo> {
-    sealed.iter().max_by_key(|info| info.sequence_last)
+    sealed.iter().filter(|info| info.kind == FileKind::Segment).max_by_key(|info| info.sequence_last)
 }
 
 /// Something durable cannot be read.
