@@ -180,10 +180,18 @@ impl Draft {
 /// One step of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Write { entity: Entity, expect: Expect, draft: Draft },
+    Write {
+        entity: Entity,
+        expect: Expect,
+        draft: Box<Draft>,
+    },
     Annotate(Annotation),
     /// Writes nothing; the head must be as expected. `sequence`: also, its sequence number (a transaction's read).
-    Guard { entity: Entity, expect: Expect, sequence: Option<u64> },
+    Guard {
+        entity: Entity,
+        expect: Expect,
+        sequence: Option<u64>,
+    },
 }
 
 impl Op {
@@ -209,6 +217,17 @@ impl Op {
 pub struct Batch {
     pub(crate) ops: Vec<Op>,
     pub(crate) request_id: Option<[u8; 16]>,
+    pub(crate) boundaries: Boundaries,
+}
+
+/// Where the commits of a batch end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Boundaries {
+    /// Behind the last change: it is one commit.
+    #[default]
+    Batch,
+    /// Behind each change: it is a run of commits of one change each, written together.
+    EachChange,
 }
 
 impl Batch {
@@ -222,7 +241,7 @@ impl Batch {
     /// # Errors
     /// `Invalid` for an entity name of 0 or more than 512 bytes.
     pub fn put(mut self, entity: impl AsRef<[u8]>, expect: Expect, draft: Draft) -> Result<Self> {
-        self.ops.push(Op::Write { entity: Entity::new(entity)?, expect, draft });
+        self.ops.push(Op::Write { entity: Entity::new(entity)?, expect, draft: Box::new(draft) });
         Ok(self)
     }
 
@@ -278,6 +297,13 @@ impl Batch {
     /// Makes a retry of this very batch answer with the first attempt's revisions.
     pub fn request_id(mut self, id: [u8; 16]) -> Self {
         self.request_id = Some(id);
+        self
+    }
+
+    /// Makes it a run of commits of one change each, as an import writes them: it still goes through as a whole or not at all, but
+    /// as-of reads, snapshots and the feed see a commit boundary behind each of its changes. A run has no request ids.
+    pub fn as_run(mut self) -> Self {
+        self.boundaries = Boundaries::EachChange;
         self
     }
 
@@ -345,9 +371,9 @@ impl Outcome {
     /// The revision number, where there is one.
     pub fn revision(self) -> Option<u64> {
         match self {
-            Self::Written { revision, .. } | Self::Unchanged { revision } | Self::Replayed { revision, .. } => {
-                Some(revision)
-            }
+            Self::Written { revision, .. }
+            | Self::Unchanged { revision }
+            | Self::Replayed { revision, .. } => Some(revision),
             Self::Annotated { .. } | Self::Held => None,
         }
     }

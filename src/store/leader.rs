@@ -68,7 +68,9 @@ impl Inner {
             }
             match self.env.jobs.help() {
                 Some(true) => {}
-                Some(false) => return Err(self.latch(&Error::invalid("internal: nobody leads and nothing is queued"))),
+                Some(false) => {
+                    return Err(self.latch(&Error::invalid("internal: nobody leads and nothing is queued")));
+                }
                 None => match ticket.sleep() {
                     Wake::Done(result) => {
                         if ticket.take_lead() {
@@ -300,7 +302,9 @@ impl Inner {
             let mut sequence = placed.first_sequence;
             for (i, record) in placed.frame.records().iter().enumerate() {
                 match record {
-                    RecordDraft::Annotation(annotation) => memtable.insert_annotation(sequence, annotation)?,
+                    RecordDraft::Annotation(annotation) => {
+                        memtable.insert_annotation(sequence, annotation)?
+                    }
                     RecordDraft::Revision { .. } => {
                         let Some((entity, row)) = placed.frame.row(i) else {
                             return Err(Error::invalid("internal: a finished frame without a row"));
@@ -331,7 +335,12 @@ impl Inner {
             // A commit without content behind the pending one: it is done when that is.
             let ticket = Arc::<TicketState>::default();
             let result = Ok(Committed { sequence, outcomes: Vec::new() });
-            self.pipeline.lock().gathering.push(Item { ticket: ticket.clone(), sync: false, frame: None, result });
+            self.pipeline.lock().gathering.push(Item {
+                ticket: ticket.clone(),
+                sync: false,
+                frame: None,
+                result,
+            });
             self.wait_ticket(&ticket)?;
         }
         Ok(())

@@ -96,7 +96,7 @@ impl Transaction {
             self.head(&entity)?;
         }
         // The expectation is carried by the guards, which stand in front.
-        self.batch.ops.push(Op::Write { entity, expect: Expect::Any, draft });
+        self.batch.ops.push(Op::Write { entity, expect: Expect::Any, draft: Box::new(draft) });
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Transaction {
             ops.push(Op::Guard { entity, expect, sequence: Some(sequence) });
         }
         ops.extend(self.batch.ops);
-        let mut committed = self.inner.commit(Batch { ops, request_id: None }, durability)?;
+        let mut committed = self.inner.commit(Batch { ops, ..Batch::new() }, durability)?;
         if committed.outcomes.len() < guards {
             return Err(Error::invalid("internal: fewer outcomes than conditions"));
         }

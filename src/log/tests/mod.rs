@@ -1,7 +1,11 @@
 mod active;
+mod directory;
 mod frame;
 mod golden;
+mod measure;
 mod mem_fs;
+mod recovery;
+mod sealed;
 mod segment;
 mod support;
 mod unit;

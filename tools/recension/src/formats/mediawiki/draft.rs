@@ -175,6 +175,8 @@ impl Draft {
         if let Some(stub) = main.stub {
             attributes.raw(attr::STUB, stub);
         }
+        // The hash of a revision of one text is that of the text.
+        let hash = hash.or_else(|| main.sha1.clone().filter(|_| single));
         // The text's own hash needs keeping only where the revision's does not say it.
         if let Some(text_hash) = main.sha1.filter(|text_hash| Some(text_hash) != hash.as_ref()) {
             main_info.text(attr::SHA1, &text_hash);

@@ -104,6 +104,13 @@ impl Reader {
         }
     }
 
+    /// Bytes of text that are held between records: what must not grow with the input.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let leaf = self.leaf.as_ref().map_or(0, |leaf| leaf.text.capacity());
+        self.buf.capacity() + leaf + self.stack.capacity() + self.xml.get_ref().memory()
+    }
+
     fn place(&self, (line, byte, offset): (u64, u64, u64)) -> Place {
         Place { file: self.file.clone(), line, byte, offset, ordinal: self.ordinal }
     }

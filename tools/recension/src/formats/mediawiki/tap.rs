@@ -95,6 +95,11 @@ impl<R: Read> Tap<R> {
         Some(first)
     }
 
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.buf.capacity() + self.bad.capacity() * 8
+    }
+
     /// Makes sure that there are checked bytes, unless the input has ended.
     fn fill(&mut self) -> io::Result<()> {
         while self.at == self.checked && !(self.ended && self.checked == self.len) {
@@ -135,9 +140,7 @@ impl<R: Read> Tap<R> {
                 return;
             }
             // `at` is 0 here: offsets of the buffer are relative to the stream's.
-            if self.bad.len() < 1024 {
-                self.bad.push_back(self.offset + self.checked as u64);
-            }
+            self.bad.push_back(self.offset + self.checked as u64);
             self.buf.get_mut(self.checked..self.checked + bad).unwrap_or_default().fill(b'?');
             self.checked += bad;
         }

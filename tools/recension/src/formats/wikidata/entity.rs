@@ -11,6 +11,7 @@ pub(super) fn parse(source: &[u8], place: Place, len_max: usize) -> Result<Recor
     match read(source, &mut record, len_max) {
         Ok(()) => {
             record.body = Body::Content(source.to_vec());
+            record.content_type = Some("application/json".into());
             Ok(record)
         }
         Err(JsonError { at, reason }) => {
