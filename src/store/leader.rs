@@ -9,6 +9,7 @@
 //! 3. *A failed write or sync latches*: nothing of the group is applied, everybody in flight gets `Latched`. It is never retried.
 //! 4. Rows are applied in sequence order before `published` moves; `pending` is cleared after it has.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -114,7 +115,8 @@ impl Inner {
         };
         let outcome = match self.latch.get() {
             Some(cause) => Err(Error::Latched { cause: cause.clone() }),
-            None => self.write_group(&mut items),
+            None => catch_unwind(AssertUnwindSafe(|| self.write_group(&mut items)))
+                .unwrap_or_else(|_| Err(Error::invalid("internal: the leader of a group panicked"))),
         };
         let failed = outcome.err().map(|error| match error {
             Error::Latched { .. } => error,

@@ -62,7 +62,7 @@ impl Inner {
         let levels = Arc::new(view.levels().apply(change, tables)?);
         check_boundaries(&levels, change)?;
         let next = exchange(&view, levels)?;
-        self.manifest.commit(edits)?;
+        self.with_reserve(|| self.manifest.commit(edits.clone()))?;
         self.view.store(Arc::new(next));
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Inner {
             frames_end: active.end(),
             block_records: self.options.limits.directory_block_records,
         };
-        let info = seal(&*self.env.fs, active.path(), &request)?;
+        let info = self.with_reserve(|| seal(&*self.env.fs, active.path(), &request))?;
         let cache = Arc::new(DirectoryCache(self.cache.clone()));
         let sealed = SealedSegment::open(&*self.env.fs, active.path(), &info, &state.store, Some(cache))?;
         let _guard = self.view_lock.lock();
@@ -160,7 +160,7 @@ impl Inner {
             number: info.id.number,
             file: Arc::new(sealed),
         };
-        self.manifest.commit(vec![Edit::AddValueFile(info)])?;
+        self.with_reserve(|| self.manifest.commit(vec![Edit::AddValueFile(info.clone())]))?;
         self.values.store(Arc::new(self.values.load().replaced(entry)));
         self.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -91,7 +91,12 @@ impl Inner {
             }
         };
         match segment.or(spare) {
-            Some(segment) => extend(&segment, needed, limits),
+            Some(segment) => {
+                if needed > limits.reserve_first {
+                    self.hold_reserve();
+                }
+                extend(&segment, needed, limits)
+            }
             None => {
                 let segment = self.create_segment(needed)?;
                 self.pipeline.lock().spare = Some(segment);

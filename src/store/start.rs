@@ -118,6 +118,7 @@ impl Opening {
             closed: AtomicBool::new(false),
             background: Background::new(self.report),
             background_done: (Mutex::new(0), Condvar::new()),
+            reserve: super::reserve::Reserve::default(),
             counters: super::stats::Counters::default(),
             lock: Mutex::new(self.lock),
             env: self.env,
@@ -327,7 +328,9 @@ impl Inner {
             let _pipeline = self.pipeline.lock();
             self.set_closed();
         }
-        self.append_empty(crate::log::FrameKind::CleanClose, true)?;
+        let marked = self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true));
+        self.release_reserve();
+        marked?;
         // A spare may just be being prepared.
         drop(self.space.lock());
         let (segment, end) = {

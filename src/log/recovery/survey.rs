@@ -159,7 +159,7 @@ impl Survey {
             };
             if Position::new(header.id.number, frame.end()) > promise {
                 let records = frame.records(path)?;
-                if !contents.contents_are_whole(path, &records)? {
+                if !contents.contents_are_whole(path, &records, frame.end())? {
                     return Ok(Some(at));
                 }
             }

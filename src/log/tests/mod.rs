@@ -5,6 +5,8 @@ mod golden;
 mod measure;
 mod mem_fs;
 mod recovery;
+mod recovery_damage;
+mod recovery_support;
 mod sealed;
 mod segment;
 mod support;
