@@ -22,6 +22,8 @@ mod os_jobs;
 mod os_memory;
 mod os_rng;
 mod rng;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

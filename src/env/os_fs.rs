@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is what stands behind env::Fs")]
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,11 +55,16 @@ impl Fs for OsFs {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            // A file that vanishes while its directory is being listed is not there.
-            let Ok(meta) = entry.metadata() else { continue };
+            let meta = match entry.metadata() {
+                // A file that vanishes while its directory is being listed is not there. Any other error is one.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                meta => meta?,
+            };
             let len = if meta.is_dir() { 0 } else { meta.len() };
-            let name = entry.file_name().to_string_lossy().into_owned();
-            entries.push(DirEntry { name, is_dir: meta.is_dir(), len });
+            // The store's own names are ASCII. A name that is not UTF-8 is somebody else's and could not be named in a call.
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(DirEntry { name, is_dir: meta.is_dir(), len });
+            }
         }
         entries.sort();
         Ok(entries)
@@ -92,7 +97,7 @@ impl Fs for OsFs {
     }
 
     fn free_space(&self, path: &Path) -> io::Result<u64> {
-        let stat = rustix::fs::statvfs(path)?;
+        let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(path))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }
@@ -126,19 +131,11 @@ impl File for OsFile {
         self.0.set_len(len)
     }
 
-    #[cfg(target_os = "linux")]
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        use rustix::io::Errno;
-        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), offset, len) {
-            Ok(()) => Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros_past_end(&self.0, offset, len),
-            Err(e) => Err(e.into()),
+        if len == 0 {
+            return Err(ErrorKind::InvalidInput.into());
         }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        write_zeros_past_end(&self.0, offset, len)
+        if reserve(&self.0, offset, len)? { Ok(()) } else { write_zeros_past_end(&self.0, offset, len) }
     }
 
     fn map(&self, len: u64) -> io::Result<Bytes> {
@@ -150,14 +147,37 @@ impl File for OsFile {
     }
 }
 
-/// Reserves space where there is no `fallocate`: writes zeros behind the end of the file.
-fn write_zeros_past_end(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
-    let end = offset.saturating_add(len);
-    let mut at = file.metadata()?.len();
+/// Reserves space with `fallocate`; `false` if this file system has none.
+#[cfg(target_os = "linux")]
+fn reserve(file: &fs::File, offset: u64, len: u64) -> io::Result<bool> {
+    use rustix::io::{Errno, retry_on_intr};
+    // A long allocation is interrupted by any signal, and starting over continues it.
+    match retry_on_intr(|| rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), offset, len)) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &fs::File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Reserves space where there is no `fallocate`: writes zeros behind the end of the file. Holes before the end stay holes: to
+/// fill them could overwrite what another thread writes there. If there is no room, the file is as long as before.
+pub(super) fn write_zeros_past_end(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    let end = offset.checked_add(len).ok_or(ErrorKind::FileTooLarge)?;
+    let before = file.metadata()?.len();
     let zeros = [0; 64 << 10];
+    let mut at = before;
     while at < end {
         let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(zeros.len());
-        file.write_all_at(zeros.get(..step).unwrap_or(&zeros), at)?;
+        if let Err(e) = file.write_all_at(zeros.get(..step).unwrap_or(&zeros), at) {
+            // The first error is the one to tell; if the cut fails too, the file is only longer than it need be.
+            let _ = file.set_len(before);
+            return Err(e);
+        }
         at = at.saturating_add(step as u64);
     }
     Ok(())

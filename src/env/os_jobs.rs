@@ -1,4 +1,11 @@
 //! Background jobs on a few threads.
+//!
+//! Invariants:
+//! 1. While a job is ready and fewer threads than allowed are started, no ready job waits behind a busy thread: whoever queues
+//!    a job, and whoever takes one, starts another thread if more jobs are left than threads are waiting.
+//! 2. Compactions never occupy all threads.
+//! 3. A job that panics ends itself and nothing else: the thread goes on, the count of compactions is right.
+//! 4. Nothing polls: a waiting thread wakes for a job, for the next delayed job, or because the pool was dropped.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -6,23 +13,24 @@
 )]
 
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::{Job, JobClass, Jobs};
 
-/// A small pool. Its threads start with the first job and end when the pool is dropped; a job that is running then is not
+/// A small pool. Its threads start as jobs arrive and end when the pool is dropped; a job that is running then is not
 /// waited for, and jobs still queued are dropped.
 pub struct ThreadJobs {
     shared: Arc<Shared>,
-    threads: usize,
 }
 
 struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
+    threads_max: usize,
 }
 
 #[derive(Default)]
@@ -31,8 +39,10 @@ struct Queue {
     later: Vec<(Instant, Entry)>,
     next: u64,
     started: usize,
+    /// Threads that wait. One that was woken counts until it runs.
     idle: usize,
     running_heavy: usize,
+    closed: bool,
 }
 
 struct Entry {
@@ -63,30 +73,24 @@ impl ThreadJobs {
     /// A pool of up to `threads` threads (at least 2: one is kept free of compactions).
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        let shared = Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new() });
-        Self { shared, threads: threads.max(2) }
+        let threads_max = threads.max(2);
+        Self { shared: Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), threads_max }) }
     }
 
     fn push(&self, delay: Duration, class: JobClass, job: Job) {
+        let now = Instant::now();
+        // Further away than an instant can say: it never comes, and a job may never run.
+        let Some(due) = now.checked_add(delay) else { return };
         let mut queue = self.shared.queue.lock();
         let order = queue.next;
         queue.next = order.wrapping_add(1);
         let entry = Entry { class, order, job };
-        if delay.is_zero() {
-            queue.heap.push(entry);
+        if due > now {
+            queue.later.push((due, entry));
         } else {
-            queue.later.push((Instant::now() + delay, entry));
+            queue.heap.push(entry);
         }
-        if queue.idle == 0 && queue.started < self.threads {
-            queue.started += 1;
-            let weak = Arc::downgrade(&self.shared);
-            let heavy_max = self.threads - 1;
-            let spawned =
-                std::thread::Builder::new().name("recension".into()).spawn(move || work(&weak, heavy_max));
-            if spawned.is_err() {
-                queue.started -= 1;
-            }
-        }
+        start_if_needed(&self.shared, &mut queue);
         drop(queue);
         self.shared.ready.notify_one();
     }
@@ -95,10 +99,11 @@ impl ThreadJobs {
 impl Drop for ThreadJobs {
     fn drop(&mut self) {
         let mut queue = self.shared.queue.lock();
+        queue.closed = true;
         let dropped = (std::mem::take(&mut queue.heap), std::mem::take(&mut queue.later));
-        queue.next = u64::MAX;
         drop(queue);
         self.shared.ready.notify_all();
+        // Outside the lock: what a job owns may do anything when it is dropped.
         drop(dropped);
     }
 }
@@ -117,42 +122,60 @@ impl Jobs for ThreadJobs {
     }
 }
 
-const CLOSED: u64 = u64::MAX;
+/// Starts a thread if more jobs are ready than threads wait, or if nobody waits for the delayed ones.
+fn start_if_needed(shared: &Arc<Shared>, queue: &mut Queue) {
+    let wanted = queue.heap.len().max(usize::from(!queue.later.is_empty()));
+    if wanted <= queue.idle || queue.started >= shared.threads_max {
+        return;
+    }
+    let for_thread = Arc::clone(shared);
+    match std::thread::Builder::new().name("recension".into()).spawn(move || work(&for_thread)) {
+        Ok(_) => queue.started += 1,
+        // The job stays queued; the next one tries again.
+        Err(e) => tracing::error!(error = %e, started = queue.started, "cannot start a background thread"),
+    }
+}
 
-fn work(weak: &Weak<Shared>, heavy_max: usize) {
-    while let Some(shared) = weak.upgrade() {
-        let mut queue = shared.queue.lock();
-        if queue.next == CLOSED {
-            return;
-        }
+fn work(shared: &Arc<Shared>) {
+    let mut queue = shared.queue.lock();
+    while !queue.closed {
         let now = Instant::now();
         let mut i = 0;
-        while let Some((when, _)) = queue.later.get(i) {
-            if *when <= now {
+        while let Some((due, _)) = queue.later.get(i) {
+            if *due <= now {
                 let (_, entry) = queue.later.swap_remove(i);
                 queue.heap.push(entry);
             } else {
                 i += 1;
             }
         }
-        let heavy_allowed = queue.running_heavy < heavy_max;
+        let heavy_allowed = queue.running_heavy + 1 < shared.threads_max;
         let runnable =
             queue.heap.peek().is_some_and(|entry| entry.class != JobClass::Compact || heavy_allowed);
         if runnable && let Some(entry) = queue.heap.pop() {
-            let heavy = entry.class == JobClass::Compact;
-            queue.running_heavy += usize::from(heavy);
+            let heavy = usize::from(entry.class == JobClass::Compact);
+            queue.running_heavy += heavy;
+            start_if_needed(shared, &mut queue);
             drop(queue);
-            (entry.job)();
-            if heavy {
-                shared.queue.lock().running_heavy -= 1;
-                shared.ready.notify_one();
-            }
+            run(entry.job);
+            queue = shared.queue.lock();
+            queue.running_heavy -= heavy;
             continue;
         }
-        let wait = queue.later.iter().map(|(when, _)| when.saturating_duration_since(now)).min();
+        let next_due = queue.later.iter().map(|(due, _)| *due).min();
         queue.idle += 1;
-        // Bounded, so that a pool that was dropped is noticed.
-        let _ = shared.ready.wait_for(&mut queue, wait.unwrap_or(Duration::from_secs(1)));
+        match next_due {
+            Some(due) => _ = shared.ready.wait_until(&mut queue, due),
+            None => shared.ready.wait(&mut queue),
+        }
         queue.idle -= 1;
+    }
+}
+
+/// Runs a job to its end or its panic, and drops what it owns.
+fn run(job: Job) {
+    // Unwind safe: what the job owned is gone; shared state is behind locks whose owners latch the store when a job fails.
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        tracing::error!("a background job panicked; the others go on");
     }
 }

@@ -6,6 +6,7 @@ pub mod filter;
 pub mod levels;
 pub mod memtable;
 pub mod merge;
+pub mod plain;
 mod source;
 pub mod table;
 #[cfg(test)]

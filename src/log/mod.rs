@@ -1,7 +1,7 @@
 //! The log: the truth of which everything else is a view (design §5).
 //!
 //! ```text
-//! segment:  header │ frame │ frame │ … │ frame │ locators │ digests │ directory │ trailer
+//! segment:  header │ frame │ frame │ … │ frame │ directory │ locators │ digests │ trailer
 //!                    └ one commit ┘              └────── once it is sealed ──────────┘
 //! frame:    header │ metadata: records │ unit │ unit │ … │ zeros up to a multiple of 8
 //! unit:     header │ one content, compressed
@@ -15,10 +15,13 @@
 //! | `segment` | the header of a segment |
 //! | `scan` | reading frames from a file |
 //! | `active` | an unsealed segment, shared by the writer and readers |
+//! | `tail`, `seal`, `sealed` | what stands behind the frames of a sealed segment; making it; reading it |
+//! | `recovery` | where the log ends, and whether that is a torn tail or damage |
 //!
 //! Which thread writes when, and what is acknowledged when, is the commit pipeline's business (`store`).
 
 mod active;
+mod cache;
 mod change;
 mod fault;
 mod frame;
@@ -27,11 +30,16 @@ mod locator;
 mod position;
 mod record;
 mod record_decode;
+mod recovery;
 mod scan;
+mod seal;
+mod sealed;
 mod segment;
+mod tail;
 mod unit;
 
 pub use active::ActiveSegment;
+pub use cache::BlockCache;
 pub use change::{Change, ChangeIter, LoggedChange, ValueFile};
 pub use fault::Fault;
 pub use frame::{FrameDraft, FramePlace};
@@ -40,8 +48,14 @@ pub use locator::{Locator, StoredContent};
 pub use position::Position;
 pub use record::{MainContent, Numbers, RecordDraft};
 pub use record_decode::{DecodedRecord, decode_records};
+pub use recovery::{
+    Appendable, Cut, Leftover, LeftoverKind, LogEnd, Recovered, RecoveryInput, RecoveryMode, recover,
+};
 pub use scan::{Found, Frame, FrameReader};
+pub use seal::{SealRequest, seal};
+pub use sealed::SealedSegment;
 pub use segment::{SEGMENT_HEADER_LEN, SEGMENT_VERSION, SegmentHeader};
+pub use tail::{TRAILER_LEN, Trailer};
 pub use unit::{UNIT_HEADER_LEN, UnitDraft, UnitHeader};
 
 #[cfg(test)]

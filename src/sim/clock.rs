@@ -16,7 +16,7 @@ const START_US: i64 = 1_704_067_200_000_000;
 #[derive(Clone, Debug)]
 pub struct SimClock(Arc<Mutex<State>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     wall_us: i64,
     monotonic_us: u64,
@@ -46,6 +46,10 @@ impl SimClock {
             rng: Prng::new(seed),
             stats,
         })))
+    }
+
+    pub(super) fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().clone())))
     }
 
     /// How far a reading moves the clock; 0 stops it.

@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use super::call::{KillAt, Rule};
 use super::clock::SimClock;
 use super::content::{Content, PAGE};
-use super::crash::draw;
 use super::dir::Dir;
 use super::disk::{Disk, Node, join, split};
 use super::fault::{FaultKind, FaultStats, Faults};
 use super::fs::SimFs;
 use super::inode::{Ino, Inode};
+use super::pieces::{Point, draw};
 use super::policy::{CrashChoice, CrashPolicy, CrashSpace};
 use super::rng::{Prng, mix};
 use super::trace::TraceEntry;
@@ -138,22 +138,25 @@ impl SimFs {
     /// A power cut, and the machine up again: of what was not synced, what `policy` and the seed let survive.
     #[must_use = "the old handle is dead"]
     pub fn crash(&self, policy: &CrashPolicy) -> Self {
-        let mut disk = self.disk.lock();
-        let mut rng = Prng::new(mix(disk.seed ^ 0x6372_6173, mix(disk.epoch, disk.calls)));
-        let choices: Vec<_> =
-            disk.points(policy).into_iter().map(|point| (point, draw(&point, policy, &mut rng))).collect();
-        disk.power_cut(policy, &choices);
-        Self { disk: Arc::clone(&self.disk), epoch: disk.epoch }
+        let seed = {
+            let disk = self.disk.lock();
+            mix(disk.seed ^ 0x6372_6173, mix(disk.epoch, disk.calls))
+        };
+        self.crash_with(policy, &self.draw_crash(policy, &mut Prng::new(seed)))
+    }
+
+    /// Drawn choices, to be given to [`SimFs::crash_with`]: a sample where there are too many images to try them all.
+    #[must_use]
+    pub fn draw_crash(&self, policy: &CrashPolicy, rng: &mut Prng) -> Vec<u32> {
+        self.disk.lock().points(policy).iter().map(|point| draw(point, policy, rng)).collect()
     }
 
     /// The choices that a power cut would leave open now.
     #[must_use]
     pub fn crash_space(&self, policy: &CrashPolicy) -> CrashSpace {
         let disk = self.disk.lock();
-        let choice = |point: super::crash::Point| CrashChoice {
-            what: disk.describe(&point, policy),
-            options: point.options,
-        };
+        let choice =
+            |point: Point| CrashChoice { what: disk.describe(&point, policy), options: point.options };
         CrashSpace { choices: disk.points(policy).into_iter().map(choice).collect() }
     }
 
@@ -224,13 +227,21 @@ impl SimFs {
         Ok(())
     }
 
-    /// Changes the bytes of a file at rest: on the disk and in the page cache alike, whatever was pending.
-    pub(super) fn edit(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+    /// Changes the bytes of a file at rest, on the disk and in the page cache. What is pending stays pending.
+    pub(super) fn edit(&self, path: &Path, change: impl Fn(&mut Vec<u8>)) -> io::Result<()> {
+        let edited = |content: &Content| {
+            let mut bytes = content.to_vec();
+            change(&mut bytes);
+            Content::from_bytes(&bytes)
+        };
         let mut disk = self.disk.lock();
         let ino = disk.walk(&split(path)?)?;
-        let mut bytes = disk.file(ino)?.cache.to_vec();
-        change(&mut bytes);
-        disk.replace(ino, Content::from_bytes(&bytes))
+        disk.touch(ino, |file| {
+            let clean = file.pending.is_empty() && !file.diverged;
+            file.durable = edited(&file.durable);
+            file.cache = if clean { file.durable.clone() } else { edited(&file.cache) };
+            file.diverged = !clean;
+        })
     }
 
     pub(super) fn put(&self, path: &Path, content: Content) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::disk::split;
 use super::fault::FaultKind;
 use super::fs::SimFs;
 use super::rng::Prng;
@@ -46,16 +47,10 @@ const TAIL: u64 = 4096;
 impl SimFs {
     /// Flips a bit (0 to 7) of the byte at `offset`.
     pub fn flip_bit(&self, path: impl AsRef<Path>, offset: u64, bit: u8) -> io::Result<()> {
-        let mut flipped = false;
-        self.edit(path.as_ref(), |bytes| {
-            let at = usize::try_from(offset).unwrap_or(usize::MAX);
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << (bit & 7);
-                flipped = true;
-            }
-        })?;
-        if flipped {
-            self.stats().hit(FaultKind::BitFlipped);
+        let mut disk = self.disk.lock();
+        let ino = disk.walk(&split(path.as_ref())?)?;
+        if disk.touch(ino, |file| file.flip(offset, bit))? {
+            disk.stats.hit(FaultKind::BitFlipped);
         }
         Ok(())
     }
@@ -117,7 +112,7 @@ impl SimFs {
             }
             Damage::DuplicateTail if len > 0 => {
                 let n = rng.below(len.min(TAIL)) + 1;
-                self.edit(path, |bytes| bytes.extend_from_within(bytes.len() - n as usize..))?;
+                self.edit(path, |bytes| bytes.extend_from_within(bytes.len().saturating_sub(n as usize)..))?;
                 (FaultKind::TailDuplicated, format!("the last {n} bytes of {name} repeated"))
             }
             Damage::Remove => {

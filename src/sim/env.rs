@@ -66,9 +66,19 @@ impl SimEnv {
         self.on(self.fs.process_kill())
     }
 
-    /// The next machine, on another handle of a disk (for instance a [`SimFs::fork`] that was crashed).
+    /// Another machine that is as this one is now, pending changes and all, but for its jobs, and that shares nothing with it
+    /// (but the count of faults). It is off: crash it. What it does then depends on the crash alone, so that many crashes of one
+    /// moment can be tried, in any order.
     #[must_use]
-    pub fn on(&self, fs: SimFs) -> Self {
+    pub fn fork(&self) -> Self {
+        let (fs, clock, rng) = (self.fs.fork(), self.clock.fork(), self.rng.fork());
+        fs.set_clock(&clock, LATENCY_US);
+        let jobs = SimJobs::new(0, &clock);
+        jobs.close();
+        Self { fs, clock, jobs, rng, seed: self.seed }
+    }
+
+    fn on(&self, fs: SimFs) -> Self {
         self.jobs.close();
         let jobs = SimJobs::new(mix(mix(self.seed, 3), fs.calls()), &self.clock);
         Self { fs, clock: self.clock.clone(), jobs, rng: self.rng.clone(), seed: self.seed }

@@ -131,6 +131,25 @@ fault_kinds! {
     BlockZeroed = "block zeroed",
 }
 
+impl FaultKind {
+    /// Faults that correct work never notices, but for time.
+    pub const HARMLESS: &[Self] =
+        &[Self::ShortRead, Self::ShortWrite, Self::Interrupted, Self::Evict, Self::Stall];
+    /// Faults that say that they happened.
+    pub const ERRORS: &[Self] = &[
+        Self::ReadError,
+        Self::WriteError,
+        Self::SyncError,
+        Self::NameError,
+        Self::MetaError,
+        Self::NoSpace,
+    ];
+    /// Faults that nobody is told of: bytes are not what was written. No engine owes recovery from them, only that it never
+    /// takes them for the truth.
+    pub const SILENT: &[Self] =
+        &[Self::MisdirectedRead, Self::MisdirectedWrite, Self::LostWrite, Self::BitRot];
+}
+
 const KINDS: usize = FaultKind::ALL.len();
 
 /// A rate for each kind of fault.

@@ -168,6 +168,7 @@ impl Disk {
     fn write(&mut self, ino: Ino, turn: &mut Turn, buf: &[u8]) -> io::Result<usize> {
         let fit = self.fitting(self.file(ino)?, turn.offset, turn.len);
         if fit == 0 && !buf.is_empty() {
+            self.stats.hit(FaultKind::NoSpace);
             return Err(ErrorKind::StorageFull.into());
         }
         let mut take = usize::try_from(fit).unwrap_or(usize::MAX).min(buf.len());
@@ -279,6 +280,7 @@ impl File for SimFile {
                 return Err(ErrorKind::InvalidInput.into());
             }
             if disk.file(self.ino)?.cache.missing(offset, len) > disk.free() {
+                disk.stats.hit(FaultKind::NoSpace);
                 return Err(ErrorKind::StorageFull.into());
             }
             disk.touch(self.ino, |file| file.allocate(offset, len))

@@ -88,8 +88,8 @@ impl Disk {
 
     fn rename(&mut self, from: &[&str], to: &[&str]) -> io::Result<()> {
         let (from_dir, from_name) = self.parent(from)?;
-        let ino = *self.dir(from_dir)?.cache.get(from_name).ok_or(ErrorKind::NotFound)?;
         let (to_dir, to_name) = self.parent(to)?;
+        let ino = *self.dir(from_dir)?.cache.get(from_name).ok_or(ErrorKind::NotFound)?;
         let old = self.dir(to_dir)?.cache.get(to_name).copied();
         if old == Some(ino) {
             return Ok(());
@@ -99,6 +99,7 @@ impl Disk {
             return Err(ErrorKind::InvalidInput.into());
         }
         match old.and_then(|old| self.nodes.get(&old)) {
+            Some(_) if from.starts_with(to) => return Err(ErrorKind::DirectoryNotEmpty.into()),
             Some(Node::Dir(_)) if !moves_dir => return Err(ErrorKind::IsADirectory.into()),
             Some(Node::Dir(dir)) if !dir.cache.is_empty() => return Err(ErrorKind::DirectoryNotEmpty.into()),
             Some(Node::File(_)) if moves_dir => return Err(ErrorKind::NotADirectory.into()),

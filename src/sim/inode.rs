@@ -96,7 +96,8 @@ impl Inode {
     }
 
     pub(super) fn set_len(&mut self, len: u64) {
-        if len != self.cache.len {
+        // Where the disk may differ from what reads show, doing it again must do it.
+        if len != self.cache.len || self.diverged {
             self.pending.push(Change::SetLen { to: len });
             self.cache.set_len(len);
         }
@@ -104,7 +105,7 @@ impl Inode {
 
     pub(super) fn allocate(&mut self, offset: u64, len: u64) {
         let end = offset.saturating_add(len);
-        if end > self.cache.len || self.cache.missing(offset, len) != 0 {
+        if end > self.cache.len || self.cache.missing(offset, len) != 0 || self.diverged {
             self.pending.push(Change::Allocate { offset, len });
             self.cache.reserve(offset, len);
             self.cache.len = self.cache.len.max(end);

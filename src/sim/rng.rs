@@ -96,6 +96,10 @@ impl SimRng {
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Prng::new(seed))))
     }
+
+    pub(super) fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().clone())))
+    }
 }
 
 impl Rng for SimRng {

@@ -69,7 +69,6 @@ impl Inner {
 
     /// Slows writers down when flushes and compactions fall behind: a delay in proportion, a full stop only at the end.
     fn throttle(self: &Arc<Self>) -> Result<()> {
-        let mut delayed = false;
         loop {
             let view = self.view.load();
             let waiting = view.memtables().len().saturating_sub(1);
@@ -82,8 +81,7 @@ impl Inner {
             let tables = view.levels().revisions.level(0).len();
             let tables_slow = self.options.limits.level0_tables as usize * 3;
             let behind = waiting.saturating_sub(WAITING_SLOW) + tables.saturating_sub(tables_slow);
-            if behind > 0 && !delayed {
-                delayed = true;
+            if behind > 0 {
                 let delay = DELAY_STEP.saturating_mul(u32::try_from(behind).unwrap_or(u32::MAX).min(100));
                 self.counters.delays.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 self.env.clock.sleep(delay);
@@ -97,16 +95,16 @@ impl Inner {
         self.check_writable()?;
         self.flush_in_background();
         match self.env.jobs.help() {
-            Some(true) => Ok(()),
-            Some(false) => Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued"))),
+            Some(true) => {}
+            Some(false) => {
+                return Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued")));
+            }
             None => {
                 let mut count = self.background_done.0.lock();
-                if let Some(error) = self.background.out_of_space() {
-                    return Err(error);
-                }
                 let _ = self.background_done.1.wait_for(&mut count, Duration::from_millis(100));
-                Ok(())
             }
         }
+        // Nothing was given out: the caller can try again when there is room.
+        self.background.out_of_space().map_or(Ok(()), Err)
     }
 }

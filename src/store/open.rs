@@ -13,7 +13,6 @@ use super::options::{ByteSize, Options, TableReads};
 use super::start::Opening;
 use super::tables::Tables;
 use crate::cache::Cache;
-use crate::codec::FileKind;
 use crate::env::Env;
 use crate::error::IoContext;
 use crate::index::compaction;
@@ -21,7 +20,7 @@ use crate::index::entity_hash;
 use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels};
 use crate::index::memtable::Memtable;
 use crate::limits::Limits;
-use crate::log::{Change, LoggedChange, RecoveryInput, RecoveryMode, recover};
+use crate::log::{Change, LoggedChange, Position, RecoveryInput, RecoveryMode, recover};
 use crate::manifest::{Edit, LostLimits, Manifest, OpenMode, StoreLock, prepare_dir};
 use crate::{Error, Result};
 
@@ -45,8 +44,8 @@ pub struct CutReport {
     pub offset: u64,
     /// How many bytes were behind.
     pub bytes: u64,
-    /// How many valid frames were among them: writes whose predecessor was lost.
-    pub frames_behind: u64,
+    /// How many valid frames were among them: writes that nobody was promised.
+    pub frames: u64,
 }
 
 /// What opening found and did.
@@ -59,8 +58,8 @@ pub struct OpenReport {
     pub clean: bool,
     /// Changes that were replayed from the log.
     pub replayed: u64,
-    /// What was cut off the log.
-    pub cut: Option<CutReport>,
+    /// What was cut off the log: torn or lost writes that nobody was promised.
+    pub cuts: Vec<CutReport>,
     /// Files moved to `lost/`.
     pub lost: Vec<String>,
     /// Unfinished files that were removed.
@@ -191,16 +190,14 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
     let (manifest, opened) = Manifest::open(&env, &path, mode, &options.limits)?;
     let manifest = Arc::new(manifest);
     let mut report = OpenReport { created: opened.created, ..OpenReport::default() };
-    let contents = if read_only {
+    if read_only {
         let contents = manifest.scan()?;
         contents.require_complete(&path)?;
-        contents
     } else {
         let settled = manifest.settle(&LostLimits::default())?;
         report.lost = settled.lost;
         report.removed = settled.removed;
-        settled.contents
-    };
+    }
     let machine = if given.is_none() { crate::env::machine_memory() } else { None };
     let budget = Budget::new(&options, machine);
     let cache = Arc::new(Cache::new(budget.cache));
@@ -217,26 +214,33 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
         flushes: !read_only,
         replayed: 0,
     };
+    let listing = fs.read_dir(&path).context("list", &path)?;
+    let sealed: Vec<_> = state.value_files.values().cloned().collect();
+    let flushed = |keyspace| state.flushed.get(&keyspace).copied().unwrap_or(0);
     let recovered = recover(
         &RecoveryInput {
-            env: &env,
+            fs,
             dir: &path,
-            state: &state,
-            segments: &contents.segments,
+            listing: &listing,
+            store: &state.store,
+            sealed: &sealed,
+            promise: Position::new(state.promise.0, state.promise.1),
+            flushed: flushed(KEYSPACE_REVISIONS).min(flushed(KEYSPACE_ANNOTATIONS)),
             limits: &options.limits,
-            mode: if read_only { RecoveryMode::ReadOnly } else { RecoveryMode::Repair },
+            mode: if read_only { RecoveryMode::ReadOnly } else { RecoveryMode::Write },
         },
         &mut |change| replay.add(change),
     )?;
     report.replayed = replay.replayed;
     let view = replay.view;
-    report.clean = recovered.clean;
-    report.cut = recovered.cut.as_ref().map(|cut| CutReport {
-        path: path.join(cut.segment.file_name(FileKind::Segment)),
+    report.clean = recovered.append.is_some();
+    let cut = |cut: &crate::log::Cut| CutReport {
+        path: cut.path.clone(),
         offset: cut.offset,
         bytes: cut.bytes,
-        frames_behind: cut.frames_behind,
-    });
+        frames: cut.frames,
+    };
+    report.cuts = recovered.cuts.iter().map(cut).collect();
     let opening = Opening { env, path, options, budget, read_only, manifest, cache, view, report, lock };
     Ok(Store::from_inner(opening.finish(recovered)?))
 }

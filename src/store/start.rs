@@ -23,7 +23,9 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
 use crate::error::IoContext;
 use crate::index::levels::IndexView;
-use crate::log::{ActiveSegment, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader};
+use crate::log::{
+    ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader,
+};
 use crate::manifest::{Edit, Manifest, StoreLock};
 use crate::{Error, Result};
 
@@ -46,13 +48,19 @@ impl Opening {
     pub(crate) fn finish(self, mut recovered: Recovered) -> Result<Arc<Inner>> {
         let manifest = &self.manifest;
         if !self.read_only {
-            let edits = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
-            manifest.commit(edits)?;
-            for id in &recovered.unused {
-                let path = self.path.join(id.file_name(FileKind::Segment));
+            let mut edits: Vec<Edit> = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
+            if !recovered.cuts.is_empty() {
+                // Sequence numbers that somebody may have seen are given out again: feed cursors must notice.
+                edits.push(Edit::Incarnation(self.env.rng.next_u64().max(1)));
+            }
+            if !edits.is_empty() {
+                manifest.commit(edits)?;
+            }
+            for leftover in &recovered.leftovers {
+                let path = self.path.join(leftover.id.file_name(FileKind::Segment));
                 self.env.fs.remove_file(&path).context("remove", &path)?;
             }
-            if !recovered.unused.is_empty() {
+            if !recovered.leftovers.is_empty() {
                 self.env.fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
             }
         }
@@ -65,17 +73,17 @@ impl Opening {
             for info in &recovered.sealed {
                 values.push(self.open_sealed(info)?);
             }
-            for active in recovered.unsealed.drain(..) {
+            for active in recovered.open.drain(..) {
                 values.push(entry_of(active));
             }
         }
-        let next_sequence = recovered.last_sequence.saturating_add(1);
-        let (log, tail) = match recovered.tail.take() {
-            Some(active) => self.continue_log(active, &recovered)?,
+        let last = recovered.end.sequence;
+        let next_sequence = last.saturating_add(1);
+        let (log, tail) = match recovered.append.take() {
+            Some(append) => self.continue_log(append, &recovered),
             None => self.start_segment(&recovered)?,
         };
-        if !self.read_only || values.iter().all(|value| value.last < next_sequence) {
-            values.retain(|value: &ValueEntry| value.number != log.segment.id.number);
+        if !self.read_only {
             values.push(ValueEntry {
                 first: log.active.header().predecessor_sequence.saturating_add(1),
                 last: u64::MAX,
@@ -83,8 +91,7 @@ impl Opening {
                 file: log.active.clone(),
             });
         }
-        let last = recovered.last_sequence;
-        let clock = CommitClock::new(recovered.last_commit_time, self.options.accept_clock_steps);
+        let clock = CommitClock::new(recovered.end.commit_time, self.options.accept_clock_steps);
         let last_sequence = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
         Ok(Arc::new(Inner {
             heads: HeadCache::new(self.budget.heads),
@@ -111,6 +118,7 @@ impl Opening {
             closed: AtomicBool::new(false),
             background: Background::new(self.report),
             background_done: (Mutex::new(0), Condvar::new()),
+            reserve: super::reserve::Reserve::default(),
             counters: super::stats::Counters::default(),
             lock: Mutex::new(self.lock),
             env: self.env,
@@ -132,9 +140,9 @@ impl Opening {
     }
 
     /// Goes on behind a clean-close mark.
-    fn continue_log(&self, active: ActiveSegment, recovered: &Recovered) -> Result<(LogState, Tail)> {
+    fn continue_log(&self, append: Appendable, recovered: &Recovered) -> (LogState, Tail) {
+        let Appendable { segment: active, end, checksum } = append;
         let header = *active.header();
-        let end = active.end();
         let segment = Arc::new(SegmentFile {
             id: header.id,
             path: active.path().to_path_buf(),
@@ -142,24 +150,24 @@ impl Opening {
             salt: header.salt,
             reserved: AtomicU64::new(end),
         });
-        let records = recovered.last_sequence.saturating_sub(header.predecessor_sequence);
-        let active = Arc::new(active);
-        Ok(log_at(segment, active, end, recovered, records))
+        let records = recovered.end.sequence.saturating_sub(header.predecessor_sequence);
+        log_at(segment, active, end, recovered.end.sequence, checksum, records)
     }
 
     fn start_segment(&self, recovered: &Recovered) -> Result<(LogState, Tail)> {
         let fs = &self.env.fs;
-        let id = if self.read_only { FileId { epoch: 0, number: 0 } } else { self.manifest.allocate_file()? };
+        let id =
+            if self.read_only { FileId { epoch: 0, number: 0 } } else { self.manifest.allocate_file()? };
         let path = self.path.join(id.file_name(FileKind::Segment));
         let header = SegmentHeader {
             store: self.manifest.state().store,
             id,
-            predecessor: recovered.last_segment,
-            predecessor_sequence: recovered.last_sequence,
-            predecessor_checksum: recovered.last_checksum,
+            predecessor: recovered.end.id,
+            predecessor_sequence: recovered.end.sequence,
+            predecessor_checksum: recovered.end.checksum,
             salt: self.env.rng.next_u64(),
             incarnation: self.manifest.state().incarnation,
-            created: recovered.last_commit_time,
+            created: recovered.end.commit_time,
             promise: recovered.promise,
         };
         let end = SEGMENT_HEADER_LEN as u64;
@@ -178,10 +186,14 @@ impl Opening {
             path: path.clone(),
             file: file.clone(),
             salt: header.salt,
-            reserved: AtomicU64::new(if self.read_only { 0 } else { self.options.limits.reserve_first.max(end) }),
+            reserved: AtomicU64::new(if self.read_only {
+                0
+            } else {
+                self.options.limits.reserve_first.max(end)
+            }),
         });
         let active = Arc::new(ActiveSegment::new(path, file, header));
-        Ok(log_at(segment, active, end, recovered, 0))
+        Ok(log_at(segment, active, end, recovered.end.sequence, recovered.end.checksum, 0))
     }
 }
 
@@ -189,7 +201,8 @@ fn log_at(
     segment: Arc<SegmentFile>,
     active: Arc<ActiveSegment>,
     end: u64,
-    recovered: &Recovered,
+    last_sequence: u64,
+    last_checksum: u32,
     records: u64,
 ) -> (LogState, Tail) {
     let promise = Position { file: segment.id.number, offset: end };
@@ -197,8 +210,8 @@ fn log_at(
     let log = LogState {
         segment,
         active,
-        last_checksum: recovered.last_checksum,
-        last_sequence: recovered.last_sequence,
+        last_checksum,
+        last_sequence,
         end,
         promise,
         promise_written: promise,
@@ -209,14 +222,14 @@ fn log_at(
     (log, tail)
 }
 
-fn entry_of(active: ActiveSegment) -> ValueEntry {
+fn entry_of(active: Arc<ActiveSegment>) -> ValueEntry {
     let header = *active.header();
     let last = active.last_sequence();
     ValueEntry {
         first: header.predecessor_sequence.saturating_add(1),
         last,
         number: header.id.number,
-        file: Arc::new(active),
+        file: active,
     }
 }
 
@@ -315,7 +328,9 @@ impl Inner {
             let _pipeline = self.pipeline.lock();
             self.set_closed();
         }
-        self.append_empty(crate::log::FrameKind::CleanClose, true)?;
+        let marked = self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true));
+        self.release_reserve();
+        marked?;
         // A spare may just be being prepared.
         drop(self.space.lock());
         let (segment, end) = {
@@ -334,4 +349,3 @@ impl Inner {
 
 /// More rows than this in memory are flushed by `close`, so that the next open is quick.
 const REPLAY_ROWS_MAX: u64 = 4096;
-

@@ -14,11 +14,13 @@ use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
 use crate::env::{Access, Env, File};
 use crate::error::IoContext;
 use crate::index::Source;
-use crate::index::annotations::{AnnotationSource, StoredAnnotation, decode, key_prefix};
+use crate::index::annotations::{AnnotationSource, AnnotationTable};
 use crate::index::compaction::{BuildTables, PlainOutput, RevisionOutput};
 use crate::index::levels::OpenTables;
 use crate::index::plain::{PLAIN_TABLE_VERSION, PlainTable, PlainTableBuilder};
-use crate::index::table::{REVISION_TABLE_VERSION, RevisionTable, RevisionTableBuilder, TableAccess, TableOptions};
+use crate::index::table::{
+    REVISION_TABLE_VERSION, RevisionTable, RevisionTableBuilder, TableAccess, TableOptions,
+};
 use crate::limits::Limits;
 use crate::manifest::{Edit, FileHandle, Manifest, TableInfo};
 use crate::model::{Entity, Row};
@@ -65,7 +67,11 @@ impl Tables {
             edits.push(Edit::IntentDone(id));
         }
         if !edits.is_empty() {
-            self.0.env.fs.sync_dir(self.0.manifest.dir()).context("sync the directory", self.0.manifest.dir())?;
+            self.0
+                .env
+                .fs
+                .sync_dir(self.0.manifest.dir())
+                .context("sync the directory", self.0.manifest.dir())?;
             self.0.manifest.commit(edits)?;
         }
         Ok(())
@@ -120,8 +126,7 @@ impl OpenTables for Tables {
     }
 
     fn annotations(&self, info: &TableInfo) -> Result<Arc<dyn AnnotationSource>> {
-        let path = self.0.manifest.files().path(info.id, FileKind::PlainTable);
-        Ok(Arc::new(AnnotationTable { table: self.open_plain(info)?, path }))
+        Ok(Arc::new(AnnotationTable::new(self.open_plain(info)?)))
     }
 }
 
@@ -129,14 +134,20 @@ impl BuildTables for Tables {
     fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
         let (path, file, header) = self.create(FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
         let options = TableOptions::for_level(0, level);
-        let builder = RevisionTableBuilder::new(file, &path, header, &self.0.limits, options)?;
+        let builder = RevisionTableBuilder::new(file, &path, header, self.0.limits, options)?;
         Ok(Box::new(RevisionFile { tables: self.clone(), builder, level, entity: None }))
     }
 
     fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>> {
         let (path, file, header) = self.create(FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
-        let builder = PlainTableBuilder::new(file, &path, header, keyspace, &self.0.limits)?;
-        Ok(Box::new(PlainFile { tables: self.clone(), builder, level }))
+        let builder = PlainTableBuilder::new(
+            file,
+            &path,
+            header,
+            self.0.limits,
+            TableOptions::for_level(keyspace, level),
+        )?;
+        Ok(Box::new(PlainFile { tables: self.clone(), builder, level, sequences: None }))
     }
 }
 
@@ -171,11 +182,15 @@ struct PlainFile {
     tables: Tables,
     builder: PlainTableBuilder,
     level: u8,
+    /// Smallest and largest sequence number of what was added.
+    sequences: Option<(u64, u64)>,
 }
 
 impl PlainOutput for PlainFile {
     fn add(&mut self, key: &[u8], value: &[u8], hash: u64, sequence: u64) -> Result<()> {
-        self.builder.add(key, value, hash, sequence)
+        let (first, last) = self.sequences.unwrap_or((sequence, sequence));
+        self.sequences = Some((first.min(sequence), last.max(sequence)));
+        self.builder.add(key, value, Some(hash))
     }
 
     fn bytes(&self) -> u64 {
@@ -183,7 +198,8 @@ impl PlainOutput for PlainFile {
     }
 
     fn finish(self: Box<Self>) -> Result<TableInfo> {
-        let info = self.builder.finish()?;
+        let (first, last) = self.sequences.unwrap_or_default();
+        let info = self.builder.finish(first..=last)?;
         self.tables.sync_name()?;
         Ok(TableInfo { level: self.level, ..info })
     }
@@ -223,32 +239,5 @@ impl File for PinnedFile {
 
     fn link_count(&self) -> io::Result<u64> {
         self.0.file().link_count()
-    }
-}
-
-/// A plain table of keyspace 1.
-struct AnnotationTable {
-    table: Arc<PlainTable>,
-    path: PathBuf,
-}
-
-impl AnnotationSource for AnnotationTable {
-    fn collect(&self, entity: &Entity, hash: u64, out: &mut Vec<StoredAnnotation>) -> Result<()> {
-        if !self.table.may_contain(hash)? {
-            return Ok(());
-        }
-        let prefix = key_prefix(entity.as_bytes());
-        for entry in self.table.clone().prefix(&prefix) {
-            let (key, value) = entry?;
-            let annotation = decode(&key, &value).map_err(|bad| {
-                crate::Error::malformed(&self.path, 0, bad, format!("what is hidden of {entity}"))
-            })?;
-            out.push(annotation);
-        }
-        Ok(())
-    }
-
-    fn entries(self: Arc<Self>) -> Box<dyn Iterator<Item = Result<(Bytes, Bytes)>> + Send> {
-        Box::new(self.table.clone().entries())
     }
 }

@@ -17,7 +17,7 @@ mod source;
 
 pub use codec::{KeyParts, decode, decode_key, encode_key, encode_value, key_prefix};
 pub use fold::{Interval, fold};
-pub use source::AnnotationSource;
+pub use source::{AnnotationSource, AnnotationTable};
 
 use crate::model::{Annotation, FieldMask};
 

@@ -92,8 +92,10 @@ fn merge_revisions(
     let order = Order::Ascending;
     let places = groups.iter().filter_map(|group| {
         let name = group.first()?.name.clone();
-        let tables =
-            group.iter().map(|table| Place { name: table.name.clone(), source: table.source.clone() });
+        let tables = group.iter().map(|table| Place {
+            name: table.name.clone(),
+            source: table.source.for_scan().unwrap_or_else(|| table.source.clone()),
+        });
         let runs = Box::new(ConcatRuns::new(tables.collect(), EntityRange::default(), order));
         Some(NamedRuns { name, runs })
     });

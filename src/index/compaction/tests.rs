@@ -8,8 +8,9 @@ use super::*;
 use crate::ErrorKind;
 use crate::Result;
 use crate::index::levels::{IndexView, Levels, TableEdit};
+use crate::index::table::TableAccess;
 use crate::index::testing::model::{World, ops};
-use crate::index::testing::{MemTables, VecSource, cases, row};
+use crate::index::testing::{FileTables, MemTables, VecSource, cases, row};
 use crate::index::{EntityRange, Order, RowIter, RunCursor, RunInfo, Source};
 use crate::limits::Limits;
 use crate::manifest::TableInfo;
@@ -50,6 +51,20 @@ proptest! {
     #[test]
     fn an_index_under_any_work_reads_like_a_map(ops in ops(60)) {
         let mut world = World::new(MemTables::default());
+        for op in &ops {
+            world.apply(op);
+        }
+        world.check_reads(&Bound::ALL, &EntityRange::default());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn an_index_in_files_reads_like_a_map(ops in ops(60), mapped in any::<bool>()) {
+        let access = if mapped { TableAccess::Map } else { TableAccess::Read };
+        let mut world = World::new(FileTables::new(access));
         for op in &ops {
             world.apply(op);
         }

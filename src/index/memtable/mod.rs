@@ -270,12 +270,18 @@ impl Memtable {
     }
 }
 
+/// Where the commit of a row ends.
+fn end(row: &Row) -> u64 {
+    row.sequence.saturating_add(u64::from(row.commit_rest))
+}
+
 /// Whether `newer` may be the next row of an entity whose newest is `older`.
 pub(in crate::index) fn follows(older: &Row, newer: &Row) -> bool {
     newer.number > older.number
         && newer.sequence > older.sequence
         && newer.commit_time >= older.commit_time
         && newer.effective_time >= older.effective_time
+        && end(newer) >= end(older)
 }
 
 impl Slot {

@@ -18,7 +18,7 @@ use crate::codec::{Malformed, Reader, put_varint};
 const SCALED: u8 = 0x80;
 
 /// Appends a column.
-pub(super) fn put_column(out: &mut Vec<u8>, values: &[u64]) {
+pub(in crate::index) fn put_column(out: &mut Vec<u8>, values: &[u64]) {
     let base = values.iter().copied().min().unwrap_or(0);
     let scale = values.iter().fold(0, |scale, v| gcd(scale, v - base)).max(1);
     let reduced: Vec<u64> = values.iter().map(|v| (v - base) / scale).collect();
@@ -47,7 +47,7 @@ pub(super) fn put_column(out: &mut Vec<u8>, values: &[u64]) {
 }
 
 /// Reads a column of `count` numbers. The caller has bounded `count`.
-pub(super) fn read_column(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, Malformed> {
+pub(in crate::index) fn read_column(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, Malformed> {
     let base = reader.varint("the smallest value of a column")?;
     let head = reader.u8("a column's width")?;
     let width = u32::from(head & !SCALED);

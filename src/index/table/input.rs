@@ -11,7 +11,11 @@ use super::properties::Properties;
 use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
 use crate::env::{File, read_vec_at};
 use crate::error::IoContext;
+use crate::manifest::TableInfo;
 use crate::{Error, Result};
+
+/// Bytes read at a time for a file's hash.
+const HASH_STEP: u64 = 1 << 20;
 
 /// How a table's bytes are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -117,6 +121,77 @@ impl Input {
     /// Bytes as they are.
     pub(in crate::index) fn bytes(&self, offset: u64, len: usize) -> Result<Bytes> {
         read_from(&self.file, &self.path, self.map.as_ref(), offset, len)
+    }
+
+    /// An error if the properties are not what the manifest says.
+    pub(in crate::index) fn require_properties(&self, info: &TableInfo) -> Result<()> {
+        let found = self.properties()?;
+        let expected = Properties {
+            keyspace: info.keyspace,
+            rows: info.rows,
+            entities: info.entities,
+            first: info.first.clone(),
+            last: info.last.clone(),
+            sequence_first: info.sequence_first,
+            sequence_last: info.sequence_last,
+        };
+        if found == expected {
+            return Ok(());
+        }
+        let expected = format!("{expected:?} as in the manifest");
+        Err(self.corrupt(self.footer.properties.offset, &expected, &format!("{found:?}"), "the whole file"))
+    }
+
+    /// An error unless every byte is in the header, the footer or exactly one block: those given, index, filter, properties.
+    pub(in crate::index) fn verify_cover(&self, mut places: Vec<BlockAt>, affected: &str) -> Result<()> {
+        places.extend(self.footer.filter);
+        places.extend([self.footer.index, self.footer.properties]);
+        places.sort_unstable();
+        let mut end = FILE_HEADER_LEN as u64;
+        for at in places {
+            if at.offset != end {
+                let expected = format!("a block at byte {end}");
+                return Err(self.corrupt(
+                    end,
+                    &expected,
+                    &format!("the next one at byte {}", at.offset),
+                    affected,
+                ));
+            }
+            end = at.end();
+        }
+        if end == self.footer_at() {
+            return Ok(());
+        }
+        Err(self.corrupt(end, "the footer", "bytes that belong to no block", affected))
+    }
+
+    /// The file's BLAKE3.
+    pub(in crate::index) fn hash(&self, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new();
+        let mut at = 0;
+        while at < self.len {
+            let step = HASH_STEP.min(self.len.saturating_sub(at));
+            hasher.update(&self.bytes(at, step as usize)?);
+            at = at.saturating_add(step);
+            progress(step)?;
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// An error if the file's BLAKE3 is another one.
+    pub(in crate::index) fn verify_hash(
+        &self,
+        expected: &[u8; 32],
+        affected: &str,
+        progress: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        let found = self.hash(progress)?;
+        if found == *expected {
+            return Ok(());
+        }
+        let hex = |hash| format!("BLAKE3 {}", blake3::Hash::from_bytes(hash).to_hex());
+        Err(self.corrupt(0, &hex(*expected), &hex(found), affected))
     }
 
     pub(in crate::index) fn corrupt(

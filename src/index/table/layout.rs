@@ -19,7 +19,7 @@ use std::ops::Range;
 use super::column::{biased, put_column, read_column, unbiased};
 use super::entities::RunStats;
 use super::frame::BlockAt;
-use super::hot::RowKey;
+use super::hot_block::RowKey;
 use super::keys::{Keys, put_keys};
 use crate::cache::Cached;
 use crate::codec::{Malformed, Reader, put_varint};

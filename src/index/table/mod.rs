@@ -34,6 +34,8 @@
 //! 5. Cold fields come back byte for byte.
 //! 6. The same rows, limits and options give the same bytes.
 //!
+//! Names and fields that readers give out share the memory of the block they came from: copy them to keep few of many.
+//!
 //! # Rejected
 //!
 //! - Rows with their key in sorted blocks, as in a general table: no answer about an entity without reading its rows, and
@@ -44,12 +46,14 @@
 
 mod builder;
 mod cold;
-mod column;
+pub(in crate::index) mod column;
 mod cursor;
+mod describe;
 mod entities;
 pub(in crate::index) mod footer;
 pub(in crate::index) mod frame;
 mod hot;
+mod hot_block;
 pub(in crate::index) mod input;
 pub(in crate::index) mod keys;
 pub(in crate::index) mod layout;
@@ -63,6 +67,7 @@ mod verify;
 pub(in crate::index) mod tests;
 
 pub use builder::RevisionTableBuilder;
+pub use describe::describe_table;
 pub use entities::RunStats;
 pub use footer::FOOTER_LEN;
 pub use frame::{BLOCK_PACKED_RAW_MAX, BLOCK_RAW_MAX, BlockAt, BlockKind, FRAME_LEN};

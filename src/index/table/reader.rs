@@ -10,10 +10,9 @@ use super::cold::{ColdBlock, decode_cold};
 use super::cursor::TableCursor;
 use super::entities::{EntityBlock, RunStats, decode_entities};
 use super::frame::{BlockAt, BlockKind, FRAME_LEN};
-use super::hot::{HotBlock, decode_hot};
+use super::hot_block::{HotBlock, decode_hot};
 use super::input::{Identity, Input, TableAccess};
 use super::layout::Layout;
-use super::properties::Properties;
 use super::rows::TableRows;
 use crate::cache::{Cache, CacheKey, CacheKind, Cached};
 use crate::codec::{FileKind, Malformed};
@@ -69,25 +68,7 @@ impl RevisionTable {
             len: info.len,
         };
         let input = Input::open(file, path, identity, access)?;
-        let properties = input.properties()?;
-        let expected = Properties {
-            keyspace: info.keyspace,
-            rows: info.rows,
-            entities: info.entities,
-            first: info.first.clone(),
-            last: info.last.clone(),
-            sequence_first: info.sequence_first,
-            sequence_last: info.sequence_last,
-        };
-        if properties != expected {
-            let at = input.footer.properties.offset;
-            return Err(input.corrupt(
-                at,
-                &format!("{expected:?} as in the manifest"),
-                &format!("{properties:?}"),
-                "the whole file",
-            ));
-        }
+        input.require_properties(info)?;
         Ok(Arc::new(Self { input, info: info.clone(), cache, fill: Fill::Keep }))
     }
 
@@ -132,8 +113,8 @@ impl RevisionTable {
     }
 
     pub(super) fn affected_all(&self) -> String {
-        let name = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-        format!("entities from {} to {}", name(&self.info.first), name(&self.info.last))
+        let (first, last) = (&self.info.first, &self.info.last);
+        format!("entities from {} to {}", first.escape_ascii(), last.escape_ascii())
     }
 
     /// The block index. Always kept in the cache: every look-up needs it.
@@ -296,6 +277,10 @@ impl Source for RevisionTable {
 
     fn rows(self: Arc<Self>, entity: &[u8], bound: &Bound, order: Order) -> RowIter {
         Box::new(TableRows::new(self, entity, bound, order))
+    }
+
+    fn for_scan(&self) -> Option<Arc<dyn Source>> {
+        Some(self.without_cache_fill())
     }
 
     fn runs(self: Arc<Self>, range: &EntityRange, order: Order) -> Box<dyn RunCursor> {

@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use super::entities::RunStats;
 use super::frame::BlockAt;
-use super::hot::RowKey;
+use super::hot_block::RowKey;
 use super::layout::Layout;
 use super::reader::{Held, RevisionTable};
 use crate::cache::Cache;
-use crate::codec::FILE_HEADER_LEN;
 use crate::index::entity_hash;
 use crate::model::{Fields, RevisionKind};
 use crate::{Error, Result};
-
-/// Bytes read at a time for the file's hash.
-const HASH_STEP: u64 = 1 << 20;
 
 /// Whether to compare the file's BLAKE3 with the manifest's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,7 +93,7 @@ impl RevisionTable {
         let layout = fresh.layout()?;
         fresh.verify_cover(&layout)?;
         if hash == VerifyHash::Compare {
-            fresh.verify_hash(progress)?;
+            fresh.input.verify_hash(&self.info.blake3, &self.affected_all(), progress)?;
         }
         fresh.verify_rows(&layout, progress)?;
         fresh.stats()
@@ -105,43 +101,10 @@ impl RevisionTable {
 
     /// Every byte is in exactly one block, the header or the footer.
     fn verify_cover(&self, layout: &Layout) -> Result<()> {
-        let footer = &self.input.footer;
         let mut places: Vec<BlockAt> = layout.hot.iter().map(|hot| hot.at).collect();
         places.extend(layout.cold.iter().map(|cold| cold.at));
         places.extend(layout.entities.iter().map(|entities| entities.at));
-        places.extend(footer.filter);
-        places.extend([footer.index, footer.properties]);
-        places.sort_unstable();
-        let mut end = FILE_HEADER_LEN as u64;
-        for at in places {
-            if at.offset != end {
-                let expected = format!("a block at byte {end}");
-                let found = format!("the next one at byte {}", at.offset);
-                return Err(self.input.corrupt(end, &expected, &found, self.affected_all()));
-            }
-            end = at.end();
-        }
-        if end == self.input.footer_at() {
-            return Ok(());
-        }
-        Err(self.input.corrupt(end, "the footer", "bytes that belong to no block", self.affected_all()))
-    }
-
-    fn verify_hash(&self, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
-        let mut hasher = blake3::Hasher::new();
-        let mut at = 0;
-        while at < self.input.len {
-            let step = HASH_STEP.min(self.input.len.saturating_sub(at));
-            hasher.update(&self.input.bytes(at, step as usize)?);
-            at = at.saturating_add(step);
-            progress(step)?;
-        }
-        let found = hasher.finalize();
-        if *found.as_bytes() == self.info.blake3 {
-            return Ok(());
-        }
-        let expected = format!("BLAKE3 {}", blake3::Hash::from_bytes(self.info.blake3).to_hex());
-        Err(self.input.corrupt(0, &expected, &found.to_hex(), self.affected_all()))
+        self.input.verify_cover(places, &self.affected_all())
     }
 
     fn verify_rows(&self, layout: &Layout, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {

@@ -1,8 +1,10 @@
 //! What the tests of the index share: rows, sources that are vectors, a model.
 
+mod files;
 pub mod model;
 mod tables;
 
+pub use files::FileTables;
 pub use tables::MemTables;
 
 use std::sync::Arc;

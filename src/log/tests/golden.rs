@@ -19,3 +19,12 @@ fn an_unsealed_segment_is_written_as_it_always_was() {
     let log = mixed(&fs);
     check("segment-1-open.bin", &fs.get(&log.path()));
 }
+
+#[test]
+fn a_sealed_segment_is_written_as_it_always_was_and_reads_back() {
+    let fs = MemFs::new();
+    let log = mixed(&fs);
+    let info = seal_all(&log, 4);
+    check("segment-1-sealed.bin", &fs.get(&log.path()));
+    assert_eq!(all_changes(open(&fs, &info)), log.changes());
+}

@@ -1,7 +1,13 @@
 mod active;
+mod directory;
 mod frame;
 mod golden;
+mod measure;
 mod mem_fs;
+mod recovery;
+mod recovery_damage;
+mod recovery_support;
+mod sealed;
 mod segment;
 mod support;
 mod unit;

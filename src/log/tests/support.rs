@@ -9,6 +9,7 @@ use super::mem_fs::MemFs;
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Fs, write_all_at};
 use crate::log::*;
+use crate::manifest::ValueFileInfo;
 use crate::model::*;
 
 pub(super) const STORE: [u8; 16] = *b"a store of tests";
@@ -237,4 +238,64 @@ pub(super) fn mixed(fs: &Arc<MemFs>) -> Writer {
     log.commit(vec![delete("Q2")]);
     log.commit(vec![put("Q2", "back again")]);
     log
+}
+
+pub(super) fn try_seal(log: &Writer, block_records: u32) -> crate::Result<ValueFileInfo> {
+    let frames_end = log.segment.end();
+    let request = SealRequest { store: &STORE, id: log.id(), frames_end, block_records };
+    seal(&*log.fs, &log.path(), &request)
+}
+
+pub(super) fn seal_all(log: &Writer, block_records: u32) -> ValueFileInfo {
+    try_seal(log, block_records).unwrap()
+}
+
+pub(super) fn open(fs: &Arc<MemFs>, info: &ValueFileInfo) -> Arc<SealedSegment> {
+    Arc::new(SealedSegment::open(&**fs, &path_of(info.id), info, &STORE, None).unwrap())
+}
+
+/// What a store knows when it opens its log.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    pub sealed: Vec<ValueFileInfo>,
+    pub promise: Position,
+    pub flushed: u64,
+}
+
+impl Known {
+    pub fn recover(
+        &self,
+        fs: &Arc<MemFs>,
+        mode: RecoveryMode,
+    ) -> crate::Result<(Recovered, Vec<LoggedChange>)> {
+        let dir = Path::new(DIR);
+        let listing = fs.read_dir(dir).unwrap();
+        let input = RecoveryInput {
+            fs: &**fs,
+            dir,
+            listing: &listing,
+            store: &STORE,
+            sealed: &self.sealed,
+            promise: self.promise,
+            flushed: self.flushed,
+            limits: &crate::limits::Limits::TINY,
+            mode,
+        };
+        let mut changes = Vec::new();
+        let recovered = recover(&input, &mut |change| {
+            changes.push(change);
+            Ok(())
+        })?;
+        Ok((recovered, changes))
+    }
+
+    /// What the store knows after it installed what was recovered and removed what was left over.
+    pub fn install(&self, fs: &Arc<MemFs>, recovered: &Recovered) -> Self {
+        let mut sealed = self.sealed.clone();
+        sealed.extend(recovered.sealed.iter().cloned());
+        for leftover in &recovered.leftovers {
+            fs.remove_file(&path_of(leftover.id)).unwrap();
+        }
+        Self { sealed, promise: recovered.promise, flushed: self.flushed }
+    }
 }

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::super::cold::{decode_cold, encode_cold};
 use super::super::entities::{decode_entities, encode_entities};
-use super::super::hot::{HotRow, decode_hot, encode_hot};
+use super::super::hot::{HotRow, encode_hot};
+use super::super::hot_block::decode_hot;
 use super::*;
 
 /// The rows of a model as one hot block takes them.

@@ -123,3 +123,16 @@ fn a_table_of_another_store_file_or_content_is_refused() {
     let stopped = table.verify(VerifyHash::Skip, &mut |_| Err(Error::Cancelled));
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
 }
+
+#[test]
+fn a_table_describes_itself_as_the_manifest_does_and_a_damaged_one_does_not() {
+    let (_, mut bytes, info) = small();
+    let (head, found) = describe_table(MemFile::with(&bytes), Path::new("t")).unwrap();
+    assert_eq!(head, header(FileKind::RevisionTable));
+    assert_eq!(found, TableInfo { level: 0, ..info });
+    let end = bytes.len() - 70;
+    bytes[end] ^= 1;
+    for cut in [0, 63, 64, 127, 128, bytes.len() - 1, bytes.len()] {
+        assert!(typed(&describe_table(MemFile::with(&bytes[..cut]), Path::new("t")).unwrap_err()), "{cut}");
+    }
+}

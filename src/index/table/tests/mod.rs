@@ -3,7 +3,7 @@
 mod blocks;
 mod columns;
 mod damage;
-mod golden;
+pub(in crate::index) mod golden;
 mod look_up;
 mod refused;
 mod size;

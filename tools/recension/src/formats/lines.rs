@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use super::{Fatal, Place};
 
+/// Memory kept from line to line, bytes.
+const KEPT_LEN: usize = 4 << 20;
+
 /// Reads lines and counts.
 pub(super) struct Lines {
     input: Box<dyn BufRead + Send>,
@@ -14,6 +17,7 @@ pub(super) struct Lines {
     offset: u64,
     next: u64,
     text: Vec<u8>,
+    ended: bool,
 }
 
 /// A line, as far as it was read.
@@ -27,7 +31,7 @@ pub(super) enum Line {
 
 impl Lines {
     pub fn new(input: Box<dyn BufRead + Send>, file: Arc<str>, len_max: usize) -> Self {
-        Self { input, file, len_max, line: 0, offset: 0, next: 0, text: Vec::new() }
+        Self { input, file, len_max, line: 0, offset: 0, next: 0, text: Vec::new(), ended: true }
     }
 
     /// Reads the next line; `None` at the end.
@@ -35,13 +39,16 @@ impl Lines {
         self.line += 1;
         self.offset = self.next;
         self.text.clear();
+        // One huge line must not hold its memory for the rest of the file.
+        self.text.shrink_to(KEPT_LEN);
         let mut limited = (&mut self.input).take(self.len_max as u64 + 1);
         let len = limited.read_until(b'\n', &mut self.text)?;
         self.next += len as u64;
         if len == 0 {
             return Ok(None);
         }
-        if self.text.last() == Some(&b'\n') {
+        self.ended = self.text.last() == Some(&b'\n');
+        if self.ended {
             self.text.pop();
         } else if len > self.len_max {
             self.next += self.input.skip_until(b'\n')? as u64;
@@ -58,6 +65,11 @@ impl Lines {
     /// The line, without its end.
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// Whether it had an end of its own, not that of the file.
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether it holds anything but white space.

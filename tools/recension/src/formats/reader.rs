@@ -40,6 +40,11 @@ pub trait RecordReader: Send {
     fn passed_over(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
+
+    /// What is odd about the source as a whole, once it was read to its end; for people.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// How to read.

@@ -105,6 +105,15 @@ fn windows_of_128_mib_are_read() {
 }
 
 #[test]
+fn windows_beyond_128_mib_are_refused() {
+    // A frame of one byte whose header asks for 2^27 and 2^28 bytes of window.
+    let frame = |log: u8| [&[0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3], &[9, 0, 0, b'a'][..]].concat();
+    assert_eq!(read(&frame(27)).0, b"a");
+    let error = read(&frame(28)).1.unwrap_err().to_string();
+    assert!(error.contains("memory"), "{error}");
+}
+
+#[test]
 fn archives_are_refused_by_name() {
     let error = Input::from_bytes("x", b"7z\xbc\xaf\x27\x1c\0\x04".to_vec()).err().unwrap();
     assert!(error.to_string().contains("7z"));

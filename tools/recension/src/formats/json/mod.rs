@@ -3,6 +3,8 @@
 //! serde_json gives neither the byte of a lone surrogate, nor duplicate keys, nor a value as its compact source token; and an
 //! import spends most of its reading time in one long string per line. So the scanner is written by hand: it works on a line
 //! that was checked to be UTF-8 once, finds the end of a run of plain characters eight bytes at a time, and copies runs.
+//! Measured once on 1.46 GB of edits (175 651 lines, zstd decompression included, two busy cores): records by this scanner in 3.0 s;
+//! serde_json in 4.6 s to a map of `RawValue`s and the content as a `String`, which is less than a record.
 //!
 //! Invariants:
 //! 1. Every error has the byte where it is, from 0 in the text given.

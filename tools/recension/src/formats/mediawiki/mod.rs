@@ -61,6 +61,7 @@ mod tap;
 mod tests;
 pub mod time;
 mod writer;
+mod xml;
 
 pub use page::PageHead;
 pub use reader::Reader;

@@ -46,7 +46,7 @@ macro_rules! names {
 }
 
 names! {
-    Sitename "sitename" DbName "dbname" Base "base" Generator "generator" Case "case" Namespace "namespace"
+    Sitename "sitename" Database "dbname" Base "base" Generator "generator" Case "case" Namespace "namespace"
     Title "title" Ns "ns" Id "id" Redirect "redirect" Restrictions "restrictions"
     ParentId "parentid" Timestamp "timestamp" Minor "minor" Comment "comment" Origin "origin" Model "model"
     Format "format" Text "text" Sha1 "sha1" Role "role" Username "username" Ip "ip" UserId "user id"
@@ -65,7 +65,7 @@ pub(super) fn child(parent: Option<Tag>, name: &str) -> Tag {
         (None | Some(Tag::MediaWiki), "page") => Tag::Page,
         (None | Some(Tag::MediaWiki), "siteinfo") => Tag::SiteInfo,
         (Some(Tag::SiteInfo), "namespaces") => Tag::Namespaces,
-        (Some(Tag::SiteInfo), _) => leaf(Owner::SiteInfo, &[Sitename, DbName, Base, Generator, Case]),
+        (Some(Tag::SiteInfo), _) => leaf(Owner::SiteInfo, &[Sitename, Database, Base, Generator, Case]),
         (Some(Tag::Namespaces), _) => leaf(Owner::SiteInfo, &[Namespace]),
         (Some(Tag::Page), "revision") => Tag::Revision,
         (Some(Tag::Page), _) => leaf(Owner::Page, &[Title, Ns, Id, Redirect, Restrictions]),

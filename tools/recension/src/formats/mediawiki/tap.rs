@@ -140,9 +140,7 @@ impl<R: Read> Tap<R> {
                 return;
             }
             // `at` is 0 here: offsets of the buffer are relative to the stream's.
-            if self.bad.len() < 1024 {
-                self.bad.push_back(self.offset + self.checked as u64);
-            }
+            self.bad.push_back(self.offset + self.checked as u64);
             self.buf.get_mut(self.checked..self.checked + bad).unwrap_or_default().fill(b'?');
             self.checked += bad;
         }

@@ -12,7 +12,8 @@
 //! (`{"entity":"Q1","redirect":"Q2"}`) is a content of `Q1` like any other.
 //!
 //! Invariants:
-//! 1. An array without its `]` is a fatal error (the file is cut off), after its whole entities were given.
+//! 1. A file that is cut off inside an entity of an array is a fatal error, after its whole entities were given. An array that only
+//!    lacks its `]` (parts of dumps are passed around like that) is read, with a warning.
 //! 2. A line that is not an entity is a reject, and the next line is read. In an array that is not one entity a line, the
 //!    damage ends where a line starts with `{`, or with the text.
 

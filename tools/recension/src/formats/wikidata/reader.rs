@@ -49,19 +49,11 @@ impl Reader {
         }
     }
 
-    fn end(&mut self) -> Result<Option<Record>, ReadError> {
-        if self.in_array {
-            self.broken = true;
-            return Err(Fatal::new(self.here(), "the array ends without ]: the file is cut off").into());
-        }
-        Ok(None)
-    }
-
     fn next_line(&mut self) -> Result<Option<Record>, ReadError> {
         let Source::Lines(lines) = &mut self.source else { return Ok(None) };
         loop {
             let line = match lines.next() {
-                Ok(None) => return self.end(),
+                Ok(None) => return Ok(None),
                 Ok(Some(line)) => line,
                 Err(error) => {
                     self.broken = true;
@@ -101,7 +93,18 @@ impl Reader {
                 (self.in_array, text) = (false, rest.trim_ascii_end());
             }
             let text = text.strip_suffix(b",").unwrap_or(text).trim_ascii_end();
-            return Ok(Some(entity::parse(text, lines.place(start, ordinal), self.options.content_len_max)?));
+            let record = entity::parse(text, lines.place(start, ordinal), self.options.content_len_max);
+            return match record {
+                Err(reject) if !lines.is_ended() && self.in_array => {
+                    self.broken = true;
+                    Err(Fatal::new(
+                        reject.place,
+                        format!("the file is cut off inside an entity: {}", reject.reason),
+                    )
+                    .into())
+                }
+                record => Ok(Some(record?)),
+            };
         }
     }
 
@@ -117,7 +120,7 @@ impl Reader {
                 }
             };
             match byte {
-                None => return self.end(),
+                None => return Ok(None),
                 Some(b'{') => break,
                 Some(b'[') => self.in_array = true,
                 Some(b']') => self.in_array = false,
@@ -163,6 +166,15 @@ impl RecordReader for Reader {
 
     fn ordinal(&self) -> u64 {
         self.ordinal
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        match self.in_array {
+            true => vec![
+                "the array has no ] at its end: if the dump was cut off there, entities are missing".into(),
+            ],
+            false => Vec::new(),
+        }
     }
 }
 

@@ -122,16 +122,30 @@ fn damage_in_an_array_on_few_lines_ends_at_the_next_line_of_an_object() {
 }
 
 #[test]
-fn an_array_without_its_end_is_fatal_after_its_entities() {
-    for text in [
-        format!("[\n{Q1},\n{Q2},\n"),
-        format!("[{Q1},{Q2},"),
-        format!("[{Q1},{Q2},{{\"id\":"),
-        "[".to_owned(),
+fn a_dump_cut_off_inside_an_entity_is_fatal_after_its_whole_entities() {
+    for len in 1..Q2.len() {
+        for text in [format!("[\n{Q1},\n{}", &Q2[..len]), format!("[{Q1},{}", &Q2[..len])] {
+            let (read, fatal) = all(text.clone(), Options::default());
+            assert!(fatal.unwrap().reason.contains("cut off"), "{text}");
+            assert_eq!(read.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn an_array_without_its_end_is_read_with_a_warning() {
+    for (text, warnings) in [
+        (format!("[\n{Q1},\n{Q2},\n"), 1),
+        (format!("[\n{Q1},\n{Q2}"), 1),
+        (format!("[{Q1},{Q2},"), 1),
+        (format!("[\n{Q1},\n{Q2}\n]"), 0),
+        (format!("[{Q1},{Q2}]\n"), 0),
+        (format!("{Q1}\n{Q2}\n"), 0),
     ] {
-        let (read, fatal) = all(text.clone(), Options::default());
-        assert!(fatal.unwrap().reason.contains("cut off"), "{text}");
-        assert_eq!(read.len(), if text.len() > 1 { 2 } else { 0 });
+        let mut reader = Reader::new(Input::from_bytes("x", text.clone()).unwrap(), Options::default());
+        assert!(reader.next().unwrap().is_some() && reader.next().unwrap().is_some());
+        assert!(reader.next().unwrap().is_none());
+        assert_eq!(reader.warnings().len(), warnings, "{text}");
     }
 }
 
