@@ -140,3 +140,10 @@ pub fn output(error: io::Error) -> Failure {
         _ => Failure::Io("cannot write the output".into(), error),
     }
 }
+
+/// A wrong command line as an object on standard error; its first line is the sentence.
+pub fn report_usage(text: &str) {
+    let sentence = text.lines().next().unwrap_or_default();
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(sentence);
+    eprintln!("{}", Object::new().text("error", sentence).text("kind", "usage").finish());
+}

@@ -96,7 +96,7 @@ fn write_to<T>(
 /// What recovery did that somebody may want to know.
 fn report_recovery(store: &Store, global: &Global) {
     let report = store.open_report();
-    if let Some(cut) = &report.cut {
+    for cut in &report.cuts {
         note(
             global,
             &format!(

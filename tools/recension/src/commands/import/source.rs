@@ -30,7 +30,7 @@ pub enum Item {
 pub struct Source {
     pub name: Arc<str>,
     pub hash: [u8; 32],
-    pub format: Option<Format>,
+    format: Option<Format>,
     pub progress: Progress,
     input: Input,
 }
@@ -54,8 +54,8 @@ impl Source {
         })
     }
 
-    /// Whether it is a wiki's dump, whose parents are told or are none.
-    pub fn foreign(&self) -> bool {
+    /// Whether it is a wiki's dump: where it tells no parent there is none (or it is too old to tell any).
+    pub fn tells_parents(&self) -> bool {
         self.format == Some(Format::MediaWiki)
     }
 
