@@ -115,7 +115,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(Error::Cancelled) => f.write_str("interrupted; nothing is lost, run the command again"),
+            Self::Store(Error::Cancelled) => {
+                f.write_str("interrupted; nothing is lost, run the command again")
+            }
             Self::Store(error) => error.fmt(f),
             Self::Usage(what) | Self::NotFound(_, what) | Self::Failed(what) => f.write_str(what),
             Self::Io(what, source) => write!(f, "{what}: {source}"),
