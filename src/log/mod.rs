@@ -16,6 +16,7 @@
 //! | `scan` | reading frames from a file |
 //! | `active` | an unsealed segment, shared by the writer and readers |
 //! | `tail`, `seal`, `sealed` | what stands behind the frames of a sealed segment; making it; reading it |
+//! | `recovery` | where the log ends, and whether that is a torn tail or damage |
 //!
 //! Which thread writes when, and what is acknowledged when, is the commit pipeline's business (`store`).
 
@@ -29,6 +30,7 @@ mod locator;
 mod position;
 mod record;
 mod record_decode;
+mod recovery;
 mod scan;
 mod seal;
 mod sealed;
@@ -46,6 +48,9 @@ pub use locator::{Locator, StoredContent};
 pub use position::Position;
 pub use record::{MainContent, Numbers, RecordDraft};
 pub use record_decode::{DecodedRecord, decode_records};
+pub use recovery::{
+    Appendable, Cut, Leftover, LeftoverKind, LogEnd, Recovered, RecoveryInput, RecoveryMode, recover,
+};
 pub use scan::{Found, Frame, FrameReader};
 pub use seal::{SealRequest, seal};
 pub use sealed::SealedSegment;

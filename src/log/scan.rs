@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::fault::{Fault, FaultContext};
-use super::frame_head::{Candidate, FRAME_GRID, FRAME_HEADER_LEN, FRAME_MAGIC, FrameHead};
+use super::frame_head::{Candidate, FRAME_HEADER_LEN, FrameHead};
 use super::record_decode::{DecodedRecord, decode_records};
 use super::unit::{self, UnitHeader};
 use crate::Result;
 use crate::env::{File, read_at_most};
+use crate::error::IoContext;
 
 /// Read ahead while frames follow each other closely.
 const WINDOW: usize = 64 << 10;
@@ -66,13 +67,15 @@ impl FrameReader {
         Self { file, window: Vec::new(), window_at: 0 }
     }
 
-    /// The bytes from `offset`, at most `len`, fewer at the end of the file.
-    fn read(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
+    /// The bytes from `offset`, at most `len`, fewer at the end of the file. Reads ahead, but never beyond `end`: behind the last frame
+    /// of a live segment the bytes still change.
+    fn read(&mut self, offset: u64, len: usize, end: u64) -> io::Result<&[u8]> {
         let window_end = self.window_at.saturating_add(self.window.len() as u64);
         let inside = offset >= self.window_at && offset.saturating_add(len as u64) <= window_end;
         if !inside {
             let near = offset >= self.window_at && offset <= window_end;
-            let want = len.max(if near { WINDOW } else { FIRST_READ });
+            let ahead = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let want = len.max(ahead.min(if near { WINDOW } else { FIRST_READ }));
             self.window.resize(want, 0);
             self.window_at = offset;
             match read_at_most(&*self.file, &mut self.window, offset) {
@@ -93,8 +96,7 @@ impl FrameReader {
     /// # Errors
     /// `Io`; `Unsupported` for a valid frame of a newer version.
     pub fn frame_at(&mut self, path: &Path, offset: u64, end: u64, salt: Option<u64>) -> Result<Found> {
-        use crate::error::IoContext;
-        let header = self.read(offset, FRAME_HEADER_LEN).context("read", path)?;
+        let header = self.read(offset, FRAME_HEADER_LEN, end).context("read", path)?;
         let Some(candidate) = Candidate::parse(header) else {
             return Ok(Found::Nothing("a frame"));
         };
@@ -105,7 +107,8 @@ impl FrameReader {
             return Ok(Found::Nothing("a frame that ends inside the file"));
         }
         let metadata_len = candidate.metadata_len as usize;
-        let both = self.read(offset, FRAME_HEADER_LEN.saturating_add(metadata_len)).context("read", path)?;
+        let both =
+            self.read(offset, FRAME_HEADER_LEN.saturating_add(metadata_len), end).context("read", path)?;
         let Some((header, metadata)) = both.split_at_checked(FRAME_HEADER_LEN) else {
             return Ok(Found::Nothing("a whole frame"));
         };
@@ -116,31 +119,11 @@ impl FrameReader {
         }
     }
 
-    /// The first place from `offset` on, on the frame grid, that starts like a frame; `None` up to `end`.
-    pub fn next_candidate(&mut self, path: &Path, offset: u64, end: u64) -> Result<Option<u64>> {
-        use crate::error::IoContext;
-        let mut at = offset.next_multiple_of(FRAME_GRID as u64);
-        while at < end {
-            let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(WINDOW);
-            let bytes = self.read(at, len).context("read", path)?;
-            if bytes.is_empty() {
-                break;
-            }
-            let found = bytes.iter().step_by(FRAME_GRID).position(|byte| *byte == FRAME_MAGIC);
-            if let Some(index) = found {
-                return Ok(Some(at.saturating_add((index * FRAME_GRID) as u64)));
-            }
-            at = at.saturating_add(bytes.len() as u64).next_multiple_of(FRAME_GRID as u64);
-        }
-        Ok(None)
-    }
-
-    /// Verifies the contents of a frame: whether they are there and are those that its records name.
-    pub fn contents_are_whole(&mut self, path: &Path, records: &[DecodedRecord]) -> Result<bool> {
-        use crate::error::IoContext;
+    /// Verifies the contents of a frame that ends at `end`: whether they are there and are those that its records name.
+    pub fn contents_are_whole(&mut self, path: &Path, records: &[DecodedRecord], end: u64) -> Result<bool> {
         for content in records.iter().flat_map(|record| &record.contents) {
             let locator = content.locator;
-            let bytes = self.read(locator.offset, locator.len as usize).context("read", path)?;
+            let bytes = self.read(locator.offset, locator.len as usize, end).context("read", path)?;
             if bytes.len() != locator.len as usize {
                 return Ok(false);
             }

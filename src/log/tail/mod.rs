@@ -35,6 +35,5 @@ mod trailer;
 pub(super) use array::{ArrayKind, DigestEntry, checked_block};
 pub(super) use builder::TailBuilder;
 pub(super) use directory_decode::decode_block;
-pub(super) use trailer::{Index, LocatorKey};
+pub(super) use trailer::{Index, LocatorKey, TAIL_MARK_LEN, is_tail_mark};
 pub use trailer::{TRAILER_LEN, Trailer};
-

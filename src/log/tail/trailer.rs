@@ -25,7 +25,12 @@ pub const TRAILER_LEN: usize = 144;
 /// Length of the mark that a tail starts with.
 pub(in crate::log) const TAIL_MARK_LEN: usize = 16;
 /// What a tail starts with.
-pub(in crate::log) const TAIL_MARK: &[u8; 8] = b"RCNTAIL\n";
+pub(super) const TAIL_MARK: &[u8; 8] = b"RCNTAIL\n";
+
+/// Whether some bytes are the mark of a tail that stands at `at`.
+pub(in crate::log) fn is_tail_mark(bytes: &[u8], at: u64) -> bool {
+    bytes.strip_prefix(TAIL_MARK).is_some_and(|rest| rest == at.to_le_bytes())
+}
 
 const MAGIC: &[u8; 8] = b"RCNSEAL\n";
 const VERSION: u16 = 1;

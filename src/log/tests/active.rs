@@ -83,3 +83,20 @@ fn an_iterator_ends_after_its_first_error() {
     assert_eq!(changes.by_ref().take_while(Result::is_ok).count(), 7);
     assert!(changes.next().is_none());
 }
+
+#[test]
+fn an_open_iterator_sees_frames_that_are_pushed_later() {
+    let fs = MemFs::new();
+    let mut log = Writer::new(&fs);
+    // Reserved space: the iterator must not remember the zeros.
+    log.segment.file().allocate(0, 100_000).unwrap();
+    log.commit(vec![put("Q1", "one"), put("Q1", "two")]);
+    log.commit(vec![put("Q1", "three")]);
+    let mut changes = log.segment.clone().changes(0, u64::MAX);
+    assert_eq!(changes.next().unwrap().unwrap().sequence, 1);
+    for sequence in 4..40 {
+        log.commit(vec![put("Q2", "later")]);
+        assert_eq!(changes.next().unwrap().unwrap().sequence, sequence - 2);
+    }
+    assert_eq!(changes.count(), 2);
+}

@@ -101,5 +101,6 @@ impl Sizes {
         self.digests += trailer.index_at - trailer.digests_at;
         self.rest += info.len - trailer.index_at;
         assert_eq!(all_changes(sealed), log.changes());
+        crate::env::Fs::remove_file(&*log.fs, &log.path()).unwrap();
     }
 }

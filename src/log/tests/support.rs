@@ -253,3 +253,49 @@ pub(super) fn seal_all(log: &Writer, block_records: u32) -> ValueFileInfo {
 pub(super) fn open(fs: &Arc<MemFs>, info: &ValueFileInfo) -> Arc<SealedSegment> {
     Arc::new(SealedSegment::open(&**fs, &path_of(info.id), info, &STORE, None).unwrap())
 }
+
+/// What a store knows when it opens its log.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    pub sealed: Vec<ValueFileInfo>,
+    pub promise: Position,
+    pub flushed: u64,
+}
+
+impl Known {
+    pub fn recover(
+        &self,
+        fs: &Arc<MemFs>,
+        mode: RecoveryMode,
+    ) -> crate::Result<(Recovered, Vec<LoggedChange>)> {
+        let dir = Path::new(DIR);
+        let listing = fs.read_dir(dir).unwrap();
+        let input = RecoveryInput {
+            fs: &**fs,
+            dir,
+            listing: &listing,
+            store: &STORE,
+            sealed: &self.sealed,
+            promise: self.promise,
+            flushed: self.flushed,
+            limits: &crate::limits::Limits::TINY,
+            mode,
+        };
+        let mut changes = Vec::new();
+        let recovered = recover(&input, &mut |change| {
+            changes.push(change);
+            Ok(())
+        })?;
+        Ok((recovered, changes))
+    }
+
+    /// What the store knows after it installed what was recovered and removed what was left over.
+    pub fn install(&self, fs: &Arc<MemFs>, recovered: &Recovered) -> Self {
+        let mut sealed = self.sealed.clone();
+        sealed.extend(recovered.sealed.iter().cloned());
+        for leftover in &recovered.leftovers {
+            fs.remove_file(&path_of(leftover.id)).unwrap();
+        }
+        Self { sealed, promise: recovered.promise, flushed: self.flushed }
+    }
+}
