@@ -24,7 +24,9 @@ enum Way {
 
 fn main() {
     let dir = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
-    let dir = dir.map_or_else(std::env::temp_dir, Into::into).join(format!("recension-log-space-{}", std::process::id()));
+    let dir = dir
+        .map_or_else(std::env::temp_dir, Into::into)
+        .join(format!("recension-log-space-{}", std::process::id()));
     let fs = OsFs::new();
     fs.create_dir_all(&dir).unwrap();
     let ways = [
@@ -98,4 +100,3 @@ fn append(file: &dyn File, way: Way) -> (Duration, Vec<Duration>) {
     }
     (start.elapsed(), latencies)
 }
-

@@ -15,5 +15,7 @@ mod store;
 
 pub use error::{Corruption, Error, ErrorKind, Result};
 pub use index::EntityRange;
-pub use model::{Annotation, AnnotationKind, Digest, Entity, Expect, FieldMask, Fields, Flags, HeadState, Timestamp};
+pub use model::{
+    Annotation, AnnotationKind, Digest, Entity, Expect, FieldMask, Fields, Flags, HeadState, Timestamp,
+};
 pub use store::*;

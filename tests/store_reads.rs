@@ -1,10 +1,12 @@
 //! What reads show: history, ranges, time travel, the feed, hiding; the same from memory, from tables and after a reopen.
+#![allow(clippy::disallowed_methods, reason = "tests look at real files and start threads")]
 
 use std::time::Duration;
 
 use recension::limits::Limits;
 use recension::{
-    AsOf, Batch, ChangeKind, Content, Draft, EntityRange, ErrorKind, Expect, FieldMask, Head, Hiding, Progress, Store, Timestamp,
+    AsOf, Batch, ChangeKind, Content, Draft, EntityRange, ErrorKind, Expect, FieldMask, Head, Hiding,
+    Progress, Store, Timestamp,
 };
 
 fn tiny(path: &std::path::Path) -> Store {
@@ -22,7 +24,9 @@ fn fill(store: &Store) {
         for entity in 0..20_u64 {
             if round <= 1 + entity * 2 {
                 time += 1;
-                let draft = Draft::new(number_text(round)).authored(Timestamp::from_secs(time)).comment(format!("r{round}"));
+                let draft = Draft::new(number_text(round))
+                    .authored(Timestamp::from_secs(time))
+                    .comment(format!("r{round}"));
                 store.put(format!("e{entity:02}"), Expect::Head(round - 1).min_absent(), draft).unwrap();
             }
         }
@@ -64,8 +68,10 @@ fn check_all(store: &Store) {
         }
         assert!(store.revision(&name, last + 1).unwrap().is_none());
     }
-    let names: Vec<String> =
-        store.heads(EntityRange::default()).map(|head| head.unwrap().revision().unwrap().entity().to_string()).collect();
+    let names: Vec<String> = store
+        .heads(EntityRange::default())
+        .map(|head| head.unwrap().revision().unwrap().entity().to_string())
+        .collect();
     assert_eq!(names, (0..20).map(|n| format!("e{n:02}")).collect::<Vec<_>>());
     let backwards: Vec<u64> = store.prefix("e1").rev().map(|head| head.unwrap().number()).collect();
     assert_eq!(backwards, (10..20_u64).rev().map(|n| (1 + n * 2).min(40)).collect::<Vec<_>>());
@@ -74,7 +80,8 @@ fn check_all(store: &Store) {
     assert_eq!(early.iter().sum::<u64>(), 21);
     let feed: Vec<u64> = store.changes(0).unwrap().map(|change| change.unwrap().sequence).collect();
     assert_eq!(feed, (1..=store.durable()).collect::<Vec<_>>());
-    let tail: Vec<u64> = store.changes(feed.len() as u64 - 3).unwrap().map(|change| change.unwrap().sequence).collect();
+    let tail: Vec<u64> =
+        store.changes(feed.len() as u64 - 3).unwrap().map(|change| change.unwrap().sequence).collect();
     assert_eq!(tail.len(), 3);
 }
 
@@ -186,7 +193,8 @@ fn what_is_hidden_is_hidden_on_every_path_and_can_be_shown_again() {
     let store = tiny(&path);
     see(&store, 2, true);
     see(&store, 3, false);
-    let annotations = store.changes(0).unwrap().filter(|c| matches!(c.as_ref().unwrap().kind, ChangeKind::Annotation(_)));
+    let annotations =
+        store.changes(0).unwrap().filter(|c| matches!(c.as_ref().unwrap().kind, ChangeKind::Annotation(_)));
     assert_eq!(annotations.count(), 2);
 }
 
@@ -194,7 +202,8 @@ fn what_is_hidden_is_hidden_on_every_path_and_can_be_shown_again() {
 fn the_feed_says_where_a_commit_ends_and_waits_for_more() {
     let dir = tempfile::tempdir().unwrap();
     let store = tiny(&dir.path().join("s.db"));
-    let batch = (0..3).fold(Batch::new(), |batch, n| batch.put(format!("e{n}"), Expect::Absent, Draft::new("x")).unwrap());
+    let batch = (0..3)
+        .fold(Batch::new(), |batch, n| batch.put(format!("e{n}"), Expect::Absent, Draft::new("x")).unwrap());
     store.commit(batch).unwrap();
     let mut feed = store.changes(0).unwrap();
     let rests: Vec<u32> = feed.by_ref().map(|change| change.unwrap().commit_rest).collect();

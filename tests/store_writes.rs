@@ -1,6 +1,9 @@
 //! What writes do: expectations, numbers, refusals, retries.
+#![allow(clippy::disallowed_methods, reason = "tests look at real files and start threads")]
 
-use recension::{AsOf, Batch, Content, Draft, Durability, ErrorKind, Expect, Flags, Head, Outcome, Store, Timestamp};
+use recension::{
+    AsOf, Batch, Content, Draft, Durability, ErrorKind, Expect, Flags, Head, Outcome, Store, Timestamp,
+};
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -100,7 +103,11 @@ fn delete_and_undelete_are_revisions_and_history_stays_readable() {
     store.undelete("a", Expect::Head(2)).unwrap();
     let back = store.get("a").unwrap().unwrap();
     assert_eq!(back.number(), 3);
-    assert_eq!(back.content_address(), store.revision("a", 1).unwrap().unwrap().content_address(), "no bytes written");
+    assert_eq!(
+        back.content_address(),
+        store.revision("a", 1).unwrap().unwrap().content_address(),
+        "no bytes written"
+    );
     assert_eq!(back.fields().unwrap().content_type.as_deref(), Some(&b"text/x"[..]));
     assert_eq!(store.undelete("a", Expect::Head(3)).unwrap_err().kind(), ErrorKind::Invalid);
 }
@@ -228,9 +235,13 @@ fn many_threads_count_to_the_same_number_by_compare_and_swap() {
                 let mut done = 0;
                 while done < 50 {
                     let head = store.get("counter").unwrap().unwrap();
-                    let n: u64 = std::str::from_utf8(&head.content().unwrap().into_bytes().unwrap()).unwrap().parse().unwrap();
-                    let batch =
-                        Batch::new().put("counter", Expect::Head(head.number()), Draft::new((n + 1).to_string())).unwrap();
+                    let n: u64 = std::str::from_utf8(&head.content().unwrap().into_bytes().unwrap())
+                        .unwrap()
+                        .parse()
+                        .unwrap();
+                    let batch = Batch::new()
+                        .put("counter", Expect::Head(head.number()), Draft::new((n + 1).to_string()))
+                        .unwrap();
                     match store.commit_with(batch, Durability::Buffered) {
                         Ok(_) => done += 1,
                         Err(e) => assert_eq!(e.kind(), ErrorKind::Conflict),

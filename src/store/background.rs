@@ -114,7 +114,13 @@ impl Inner {
     }
 
     /// Queues a job unless it is queued or running.
-    fn once(self: &Arc<Self>, class: JobClass, delay: Duration, flag: fn(&Background) -> &AtomicBool, step: Step) {
+    fn once(
+        self: &Arc<Self>,
+        class: JobClass,
+        delay: Duration,
+        flag: fn(&Background) -> &AtomicBool,
+        step: Step,
+    ) {
         if flag(&self.background).swap(true, Ordering::AcqRel) {
             return;
         }
@@ -149,22 +155,32 @@ impl Inner {
     }
 
     pub(crate) fn flush_in_background(self: &Arc<Self>) {
-        self.once(JobClass::Flush, Duration::ZERO, |background| &background.flush, |inner| {
-            while inner.flush_one()? {
-                inner.wake_background();
-            }
-            Ok(())
-        });
+        self.once(
+            JobClass::Flush,
+            Duration::ZERO,
+            |background| &background.flush,
+            |inner| {
+                while inner.flush_one()? {
+                    inner.wake_background();
+                }
+                Ok(())
+            },
+        );
     }
 
     pub(crate) fn compact_in_background(self: &Arc<Self>) {
         if self.next_compaction().is_some() {
-            self.once(JobClass::Compact, Duration::ZERO, |background| &background.compact, |inner| {
-                if inner.compact_one(&|| inner.is_ending())? {
-                    inner.compact_in_background();
-                }
-                Ok(())
-            });
+            self.once(
+                JobClass::Compact,
+                Duration::ZERO,
+                |background| &background.compact,
+                |inner| {
+                    if inner.compact_one(&|| inner.is_ending())? {
+                        inner.compact_in_background();
+                    }
+                    Ok(())
+                },
+            );
         }
     }
 

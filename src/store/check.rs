@@ -79,7 +79,12 @@ impl CheckReport {
     fn keep<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(error @ (Error::Corrupt(_) | Error::Io { .. } | Error::Unsupported { .. } | Error::Invalid { .. })) => {
+            Err(
+                error @ (Error::Corrupt(_)
+                | Error::Io { .. }
+                | Error::Unsupported { .. }
+                | Error::Invalid { .. }),
+            ) => {
                 self.note(&error);
                 Ok(None)
             }
@@ -89,7 +94,11 @@ impl CheckReport {
 }
 
 impl Inner {
-    pub(crate) fn check(self: &Arc<Self>, depth: CheckDepth, progress: &mut Progress<'_>) -> Result<CheckReport> {
+    pub(crate) fn check(
+        self: &Arc<Self>,
+        depth: CheckDepth,
+        progress: &mut Progress<'_>,
+    ) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         let contents = self.manifest.scan()?;
         report.keep(contents.require_complete(&self.path))?;
@@ -110,8 +119,12 @@ impl Inner {
             report.tables += 1;
             report.rows = report.rows.saturating_add(info.rows);
             let verified = match info.keyspace {
-                0 => tables.open_revisions(info).and_then(|table| table.verify(VerifyHash::Compare, &mut |_| Ok(())).map(drop)),
-                _ => tables.open_plain(info).and_then(|table| table.verify(VerifyHash::Compare, None, &mut |_| Ok(()))),
+                0 => tables
+                    .open_revisions(info)
+                    .and_then(|table| table.verify(VerifyHash::Compare, &mut |_| Ok(())).map(drop)),
+                _ => tables
+                    .open_plain(info)
+                    .and_then(|table| table.verify(VerifyHash::Compare, None, &mut |_| Ok(()))),
             };
             report.keep(verified)?;
         }
@@ -133,7 +146,10 @@ impl Inner {
         for entry in values.entries() {
             let up_to = entry.last.min(published);
             if entry.first != expected {
-                report.note(format!("a value file for sequence {expected}: the next one begins at {}", entry.first));
+                report.note(format!(
+                    "a value file for sequence {expected}: the next one begins at {}",
+                    entry.first
+                ));
             }
             expected = up_to.saturating_add(1);
             report.value_files += 1;
@@ -180,7 +196,9 @@ impl Inner {
             Some(Some(found)) if found.number == row.number => {
                 report.note(format!("revision {} of {entity}: the index and the log differ", row.number));
             }
-            Some(_) => report.note(format!("revision {} of {entity} is in the log but not in the index", row.number)),
+            Some(_) => {
+                report.note(format!("revision {} of {entity} is in the log but not in the index", row.number))
+            }
             None => {}
         }
         self.check_references(entity, row, report)?;
@@ -191,7 +209,10 @@ impl Inner {
                 report.contents += 1;
                 report.content_bytes = report.content_bytes.saturating_add(content.len() as u64);
                 if Digest::of(&content) != *digest {
-                    report.note(format!("revision {} of {entity}: the content is not what its digest says", row.number));
+                    report.note(format!(
+                        "revision {} of {entity}: the content is not what its digest says",
+                        row.number
+                    ));
                 }
             }
         }

@@ -57,7 +57,8 @@ impl Inner {
         for (id, kind, len) in values.chain(tables) {
             let name = id.file_name(kind);
             let from = self.path.join(&name);
-            fs.hard_link(&from, &to.join(&name)).context("link into the checkpoint (it must be on the same file system)", &from)?;
+            fs.hard_link(&from, &to.join(&name))
+                .context("link into the checkpoint (it must be on the same file system)", &from)?;
             report.files += 1;
             report.bytes = report.bytes.saturating_add(len);
         }

@@ -35,7 +35,9 @@ impl CommitClock {
             && stepped(base, (wall, mono))
         {
             match self.suspect {
-                Some(suspect) if mono.saturating_sub(suspect.1) >= AGREE_AFTER_US && !stepped(suspect, (wall, mono)) => {}
+                Some(suspect)
+                    if mono.saturating_sub(suspect.1) >= AGREE_AFTER_US
+                        && !stepped(suspect, (wall, mono)) => {}
                 Some(suspect) if !stepped(suspect, (wall, mono)) => return Err(busy()),
                 _ => {
                     self.suspect = Some((wall, mono));

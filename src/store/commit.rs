@@ -95,16 +95,16 @@ impl Inner {
         self.check_writable()?;
         self.flush_in_background();
         match self.env.jobs.help() {
-            Some(true) => Ok(()),
-            Some(false) => Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued"))),
+            Some(true) => {}
+            Some(false) => {
+                return Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued")));
+            }
             None => {
                 let mut count = self.background_done.0.lock();
-                if let Some(error) = self.background.out_of_space() {
-                    return Err(error);
-                }
                 let _ = self.background_done.1.wait_for(&mut count, Duration::from_millis(100));
-                Ok(())
             }
         }
+        // Nothing was given out: the caller can try again when there is room.
+        self.background.out_of_space().map_or(Ok(()), Err)
     }
 }

@@ -180,10 +180,18 @@ impl Draft {
 /// One step of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Write { entity: Entity, expect: Expect, draft: Draft },
+    Write {
+        entity: Entity,
+        expect: Expect,
+        draft: Box<Draft>,
+    },
     Annotate(Annotation),
     /// Writes nothing; the head must be as expected. `sequence`: also, its sequence number (a transaction's read).
-    Guard { entity: Entity, expect: Expect, sequence: Option<u64> },
+    Guard {
+        entity: Entity,
+        expect: Expect,
+        sequence: Option<u64>,
+    },
 }
 
 impl Op {
@@ -233,7 +241,7 @@ impl Batch {
     /// # Errors
     /// `Invalid` for an entity name of 0 or more than 512 bytes.
     pub fn put(mut self, entity: impl AsRef<[u8]>, expect: Expect, draft: Draft) -> Result<Self> {
-        self.ops.push(Op::Write { entity: Entity::new(entity)?, expect, draft });
+        self.ops.push(Op::Write { entity: Entity::new(entity)?, expect, draft: Box::new(draft) });
         Ok(self)
     }
 
@@ -363,9 +371,9 @@ impl Outcome {
     /// The revision number, where there is one.
     pub fn revision(self) -> Option<u64> {
         match self {
-            Self::Written { revision, .. } | Self::Unchanged { revision } | Self::Replayed { revision, .. } => {
-                Some(revision)
-            }
+            Self::Written { revision, .. }
+            | Self::Unchanged { revision }
+            | Self::Replayed { revision, .. } => Some(revision),
             Self::Annotated { .. } | Self::Held => None,
         }
     }

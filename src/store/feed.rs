@@ -166,7 +166,12 @@ impl Iterator for Changes {
                     }
                 };
                 let commit_time = Timestamp(logged.commit_time);
-                Ok(Some(Change { sequence: logged.sequence, commit_rest: logged.commit_rest, commit_time, kind }))
+                Ok(Some(Change {
+                    sequence: logged.sequence,
+                    commit_rest: logged.commit_rest,
+                    commit_time,
+                    kind,
+                }))
             }
         });
         self.failed = change.is_err();

@@ -48,7 +48,12 @@ impl HeadCache {
     }
 
     /// The head, if it is here and still the head. `last_sequence` is read after the entry was taken.
-    pub(crate) fn get(&self, entity: &[u8], hash: u64, last_sequence: impl FnOnce() -> u64) -> Option<Arc<HeadEntry>> {
+    pub(crate) fn get(
+        &self,
+        entity: &[u8],
+        hash: u64,
+        last_sequence: impl FnOnce() -> u64,
+    ) -> Option<Arc<HeadEntry>> {
         let entry = self.cache.get(&hash)?;
         (entry.entity.as_bytes() == entity && last_sequence() <= entry.at).then_some(entry)
     }

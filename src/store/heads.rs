@@ -20,14 +20,8 @@ pub(crate) struct HeadInfo {
 }
 
 impl HeadInfo {
-    pub(crate) const ABSENT: Self = Self {
-        sequence: 0,
-        number: 0,
-        kind: None,
-        effective_time: i64::MIN,
-        content: None,
-        digest: None,
-    };
+    pub(crate) const ABSENT: Self =
+        Self { sequence: 0, number: 0, kind: None, effective_time: i64::MIN, content: None, digest: None };
 
     pub(crate) fn of(row: &Row) -> Self {
         Self {

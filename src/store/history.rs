@@ -72,7 +72,8 @@ impl Iterator for History {
             let bound = Bound { number: self.bound.number.min(below), ..self.bound };
             self.inner.view().rows(&self.entity, &bound, Order::Descending)
         });
-        let item = front.next().map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
+        let item =
+            front.next().map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
         match item {
             Some(Ok(revision)) if revision.number() > self.floor => {
                 self.front_given += 1;
@@ -99,7 +100,8 @@ impl DoubleEndedIterator for History {
         let back = self
             .back
             .get_or_insert_with(|| self.inner.view().rows(&self.entity, &self.bound, Order::Ascending));
-        let item = back.next().map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
+        let item =
+            back.next().map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
         match item {
             Some(Ok(revision)) if revision.number() < self.ceiling => {
                 self.floor = revision.number();
@@ -147,7 +149,11 @@ impl Heads {
         }
     }
 
-    fn give(&mut self, item: Option<Result<(Entity, crate::model::Row)>>, order: Order) -> Option<Result<Head>> {
+    fn give(
+        &mut self,
+        item: Option<Result<(Entity, crate::model::Row)>>,
+        order: Order,
+    ) -> Option<Result<Head>> {
         let item = item.map(|found| {
             let (entity, row) = found?;
             if !self.left.contains(entity.as_bytes()) {

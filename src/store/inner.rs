@@ -63,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) background: Background,
     /// Waiters for background work (a full queue of memtables).
     pub(crate) background_done: (Mutex<u64>, Condvar),
+    pub(crate) reserve: super::reserve::Reserve,
     pub(crate) counters: super::stats::Counters,
     /// Given up last.
     pub(crate) lock: Mutex<Option<StoreLock>>,

@@ -9,6 +9,7 @@
 //! 3. *A failed write or sync latches*: nothing of the group is applied, everybody in flight gets `Latched`. It is never retried.
 //! 4. Rows are applied in sequence order before `published` moves; `pending` is cleared after it has.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -68,7 +69,9 @@ impl Inner {
             }
             match self.env.jobs.help() {
                 Some(true) => {}
-                Some(false) => return Err(self.latch(&Error::invalid("internal: nobody leads and nothing is queued"))),
+                Some(false) => {
+                    return Err(self.latch(&Error::invalid("internal: nobody leads and nothing is queued")));
+                }
                 None => match ticket.sleep() {
                     Wake::Done(result) => {
                         if ticket.take_lead() {
@@ -112,7 +115,8 @@ impl Inner {
         };
         let outcome = match self.latch.get() {
             Some(cause) => Err(Error::Latched { cause: cause.clone() }),
-            None => self.write_group(&mut items),
+            None => catch_unwind(AssertUnwindSafe(|| self.write_group(&mut items)))
+                .unwrap_or_else(|_| Err(Error::invalid("internal: the leader of a group panicked"))),
         };
         let failed = outcome.err().map(|error| match error {
             Error::Latched { .. } => error,
@@ -300,7 +304,9 @@ impl Inner {
             let mut sequence = placed.first_sequence;
             for (i, record) in placed.frame.records().iter().enumerate() {
                 match record {
-                    RecordDraft::Annotation(annotation) => memtable.insert_annotation(sequence, annotation)?,
+                    RecordDraft::Annotation(annotation) => {
+                        memtable.insert_annotation(sequence, annotation)?
+                    }
                     RecordDraft::Revision { .. } => {
                         let Some((entity, row)) = placed.frame.row(i) else {
                             return Err(Error::invalid("internal: a finished frame without a row"));
@@ -331,7 +337,12 @@ impl Inner {
             // A commit without content behind the pending one: it is done when that is.
             let ticket = Arc::<TicketState>::default();
             let result = Ok(Committed { sequence, outcomes: Vec::new() });
-            self.pipeline.lock().gathering.push(Item { ticket: ticket.clone(), sync: false, frame: None, result });
+            self.pipeline.lock().gathering.push(Item {
+                ticket: ticket.clone(),
+                sync: false,
+                frame: None,
+                result,
+            });
             self.wait_ticket(&ticket)?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::tables::Tables;
 use super::ticket::TicketState;
 use super::values::{DirectoryCache, ValueEntry};
 use crate::index::compaction::{self, CompactionJob, CompactionOutcome};
+use crate::index::levels::invariants::check_boundaries;
 use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels, TableEdit};
 use crate::log::{ActiveSegment, FrameDraft, FrameKind, SealRequest, SealedSegment, seal};
 use crate::manifest::Edit;
@@ -59,8 +60,9 @@ impl Inner {
         let view = self.view.load();
         // Opened and checked before the manifest says so.
         let levels = Arc::new(view.levels().apply(change, tables)?);
+        check_boundaries(&levels, change)?;
         let next = exchange(&view, levels)?;
-        self.manifest.commit(edits)?;
+        self.with_reserve(|| self.manifest.commit(edits.clone()))?;
         self.view.store(Arc::new(next));
         Ok(())
     }
@@ -120,10 +122,12 @@ impl Inner {
             let view = self.view();
             let job = match (self.next_compaction(), full) {
                 (Some(job), _) => job,
-                (None, true) => match compaction::pick_full(view.levels(), &self.options.limits).into_iter().next() {
-                    Some(job) => job,
-                    None => return Ok(()),
-                },
+                (None, true) => {
+                    match compaction::pick_full(view.levels(), &self.options.limits).into_iter().next() {
+                        Some(job) => job,
+                        None => return Ok(()),
+                    }
+                }
                 (None, false) => return Ok(()),
             };
             let bytes = job.bytes();
@@ -146,7 +150,7 @@ impl Inner {
             frames_end: active.end(),
             block_records: self.options.limits.directory_block_records,
         };
-        let info = seal(&*self.env.fs, active.path(), &request)?;
+        let info = self.with_reserve(|| seal(&*self.env.fs, active.path(), &request))?;
         let cache = Arc::new(DirectoryCache(self.cache.clone()));
         let sealed = SealedSegment::open(&*self.env.fs, active.path(), &info, &state.store, Some(cache))?;
         let _guard = self.view_lock.lock();
@@ -156,7 +160,7 @@ impl Inner {
             number: info.id.number,
             file: Arc::new(sealed),
         };
-        self.manifest.commit(vec![Edit::AddValueFile(info)])?;
+        self.with_reserve(|| self.manifest.commit(vec![Edit::AddValueFile(info.clone())]))?;
         self.values.store(Arc::new(self.values.load().replaced(entry)));
         self.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -194,7 +198,8 @@ impl Inner {
                 let placed = frame.take().map(|frame| {
                     Box::new(Placed { frame, segment, offset, first_sequence, count: 0, commit_time })
                 });
-                let result = Ok(super::Committed { sequence: first_sequence.saturating_sub(1), outcomes: Vec::new() });
+                let result =
+                    Ok(super::Committed { sequence: first_sequence.saturating_sub(1), outcomes: Vec::new() });
                 pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: placed, result });
                 break;
             }
@@ -203,7 +208,6 @@ impl Inner {
         }
         self.wait_ticket(&ticket).map(drop)
     }
-
 }
 
 /// The manifest's words for a change of the tables.

@@ -27,7 +27,8 @@ impl Budget {
     pub(crate) fn new(options: &Options, machine: Option<u64>) -> Self {
         let default = machine.map_or(DEFAULT_UNKNOWN, |bytes| (bytes / 4).min(DEFAULT_MAX));
         let total = options.memory.map_or(default, |bytes| bytes.0).max(MIN);
-        let memtable = options.limits.memtable_bytes.min(total / 20).max(options.limits.memtable_bytes.min(1 << 20));
+        let memtable =
+            options.limits.memtable_bytes.min(total / 20).max(options.limits.memtable_bytes.min(1 << 20));
         // A quarter for memtables, an eighth for groups in flight and jobs.
         let heads = total / 8;
         let cache = total / 2;

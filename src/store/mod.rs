@@ -19,6 +19,7 @@ mod options;
 mod pipeline;
 mod prepare;
 mod read;
+mod reserve;
 mod resolve;
 mod revision;
 mod snapshot;

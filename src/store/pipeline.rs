@@ -118,9 +118,16 @@ impl Inner {
         let sync = durability == Durability::Sync;
         let assigned = match assign(batch, plan, &mut current, pipeline, self) {
             Ok(assigned) => assigned,
-            Err(refusal) if rests_on_pending && matches!(refusal, Error::Conflict { .. } | Error::Invalid { .. }) => {
+            Err(refusal)
+                if rests_on_pending && matches!(refusal, Error::Conflict { .. } | Error::Invalid { .. }) =>
+            {
                 let ticket = Arc::<TicketState>::default();
-                pipeline.gathering.push(Item { ticket: ticket.clone(), sync: false, frame: None, result: Err(refusal) });
+                pipeline.gathering.push(Item {
+                    ticket: ticket.clone(),
+                    sync: false,
+                    frame: None,
+                    result: Err(refusal),
+                });
                 return Ok(Reserved::Queued(ticket));
             }
             Err(refusal) => return Err(refusal),
@@ -203,7 +210,10 @@ fn assign(
             }
             PreparedWhat::Annotate(annotation) => {
                 if head.kind.is_none() {
-                    return Err(Error::invalid(format!("{} has no revisions to hide or show", annotation.entity)));
+                    return Err(Error::invalid(format!(
+                        "{} has no revisions to hide or show",
+                        annotation.entity
+                    )));
                 }
                 numbers.push(None);
                 outcomes.push(Outcome::Annotated { sequence });

@@ -10,7 +10,7 @@ use super::draft::{Batch, Body, Boundaries, Op};
 use crate::index::entity_hash;
 use crate::limits;
 use crate::log::{FrameKind, UnitDraft};
-use crate::model::{Address, Annotation, ContentRef, Entity, Expect, Flags, Fields, RevisionKind};
+use crate::model::{Address, Annotation, ContentRef, Entity, Expect, Fields, Flags, RevisionKind};
 use crate::{Error, Result};
 
 /// One change, ready but for what depends on the head.
@@ -107,7 +107,7 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
                     draft.fields.request_id = batch.request_id;
                 }
                 check(&entity, &draft)?;
-                PreparedWhat::Write(Box::new(write(expect, draft)))
+                PreparedWhat::Write(Box::new(write(expect, *draft)))
             }
         };
         ops.push(PreparedOp { entity: index, what });
@@ -121,7 +121,9 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
     let needs_head = writes().any(|write| write.needs_head());
     let has_request_id = writes().any(|write| write.fields.request_id.is_some());
     if has_request_id && frame == FrameKind::Run {
-        return Err(Error::invalid("a run of commits has no request ids: commit them one by one, or as a batch"));
+        return Err(Error::invalid(
+            "a run of commits has no request ids: commit them one by one, or as a batch",
+        ));
     }
     Ok(Prepared { frame, ops, entities, needs_head, has_request_id })
 }
@@ -154,7 +156,8 @@ fn check(entity: &Entity, draft: &super::draft::Draft) -> Result<()> {
             return bad("each slot has a role of its own; `main` is the content itself".into());
         }
     }
-    let attributes: usize = draft.fields.attributes.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let attributes: usize =
+        draft.fields.attributes.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     if attributes > limits::ATTRIBUTES_LEN_MAX {
         return bad(format!(
             "the attributes of a revision have at most {} bytes together, these have {attributes}",

@@ -60,7 +60,8 @@ impl Inner {
         let mut heads = Vec::with_capacity(batch.entities.len());
         for (entity, hash) in &batch.entities {
             let last = || self.bucket(*hash).load(Ordering::Acquire);
-            let cached = self.heads.get(entity.as_bytes(), *hash, last).filter(|entry| entry.row.sequence <= at);
+            let cached =
+                self.heads.get(entity.as_bytes(), *hash, last).filter(|entry| entry.row.sequence <= at);
             let head = match cached {
                 Some(entry) => HeadInfo::of(&entry.row),
                 None => match self.view.load().find(entity.as_bytes(), &Bound::at(at))? {

@@ -83,7 +83,9 @@ impl Inner {
                 if !head.meets(write.expect) {
                     MainContent::None
                 } else if head.kind != Some(RevisionKind::Delete) {
-                    return Err(Error::invalid(format!("{entity} is not deleted: there is nothing to undelete")));
+                    return Err(Error::invalid(format!(
+                        "{entity} is not deleted: there is nothing to undelete"
+                    )));
                 } else {
                     let row = self.newest_live_row(entity, at)?.ok_or_else(|| {
                         Error::invalid(format!("{entity} has no live revision to bring back: put a new one"))
@@ -134,13 +136,22 @@ impl Inner {
     }
 
     /// A reference to the contents of an earlier revision, flattened to where the bytes are.
-    fn reuse(&self, entity: &Entity, row: &Row, fields: &mut Fields, flags: &mut Flags) -> Result<MainContent> {
+    fn reuse(
+        &self,
+        entity: &Entity,
+        row: &Row,
+        fields: &mut Fields,
+        flags: &mut Flags,
+    ) -> Result<MainContent> {
         let Some(reference) = row.content else {
             if row.flags.contains(Flags::CONTENT_WITHHELD) {
                 *flags = flags.with(Flags::CONTENT_WITHHELD);
                 return Ok(MainContent::None);
             }
-            return Err(Error::invalid(format!("revision {} of {entity} is a tombstone: it has no content", row.number)));
+            return Err(Error::invalid(format!(
+                "revision {} of {entity} is a tombstone: it has no content",
+                row.number
+            )));
         };
         let mut old = Fields::decode(&row.cold).map_err(|bad| self.bad_fields(entity, row, bad))?;
         old.resolve(row.sequence);
@@ -159,7 +170,8 @@ impl Inner {
         if let Some(known) = head.digest {
             return Ok(known == digest);
         }
-        let Some(reference) = head.content.filter(|reference: &ContentRef| reference.tag == digest.tag()) else {
+        let Some(reference) = head.content.filter(|reference: &ContentRef| reference.tag == digest.tag())
+        else {
             return Ok(false);
         };
         if self.hidden(entity, head.number)?.contains(crate::model::FieldMask::CONTENT) {
@@ -189,7 +201,8 @@ impl Inner {
                 outcomes.push(Outcome::Held);
                 continue;
             };
-            let (Some(id), Some((entity, _))) = (write.fields.request_id, batch.entities.get(op.entity)) else {
+            let (Some(id), Some((entity, _))) = (write.fields.request_id, batch.entities.get(op.entity))
+            else {
                 missing = true;
                 continue;
             };
@@ -209,7 +222,8 @@ impl Inner {
         let whole = !missing
             && last.commit_rest == 0
             && found.iter().zip(found.iter().skip(1)).all(|(a, b)| {
-                a.sequence.checked_add(1) == Some(b.sequence) && a.commit_rest.checked_sub(1) == Some(b.commit_rest)
+                a.sequence.checked_add(1) == Some(b.sequence)
+                    && a.commit_rest.checked_sub(1) == Some(b.commit_rest)
             });
         if !whole {
             let (entity, _) = batch.entities.first().ok_or_else(out_of_step)?;

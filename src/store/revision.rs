@@ -5,8 +5,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::inner::Inner;
-use crate::model::{Address, ContentRef, Digest, Entity, FieldMask, Fields, Flags, RevisionKind, Row, Timestamp};
 use crate::Result;
+use crate::model::{
+    Address, ContentRef, Digest, Entity, FieldMask, Fields, Flags, RevisionKind, Row, Timestamp,
+};
 
 /// What there is of a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +218,9 @@ impl std::fmt::Debug for Revision {
 impl PartialEq for Revision {
     /// (entity, number) names one revision for ever; the sequence tells stores apart that share nothing else.
     fn eq(&self, other: &Self) -> bool {
-        self.entity == other.entity && self.row.number == other.row.number && self.row.sequence == other.row.sequence
+        self.entity == other.entity
+            && self.row.number == other.row.number
+            && self.row.sequence == other.row.sequence
     }
 }
 
@@ -291,4 +295,3 @@ impl AsOf {
         bound
     }
 }
-

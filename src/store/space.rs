@@ -39,7 +39,12 @@ pub(crate) struct Tail {
 
 impl Pipeline {
     /// A place for a frame, rolling over to the spare if need be; `None` if there is no reserved room.
-    pub(crate) fn place(&mut self, len: usize, records: u64, limits: &Limits) -> Option<(Arc<SegmentFile>, u64)> {
+    pub(crate) fn place(
+        &mut self,
+        len: usize,
+        records: u64,
+        limits: &Limits,
+    ) -> Option<(Arc<SegmentFile>, u64)> {
         let len = len as u64;
         if self.tail.is_full_for(len, records, limits) {
             let spare = self.spare.as_ref()?;
@@ -86,7 +91,12 @@ impl Inner {
             }
         };
         match segment.or(spare) {
-            Some(segment) => extend(&segment, needed, limits),
+            Some(segment) => {
+                if needed > limits.reserve_first {
+                    self.hold_reserve();
+                }
+                extend(&segment, needed, limits)
+            }
             None => {
                 let segment = self.create_segment(needed)?;
                 self.pipeline.lock().spare = Some(segment);
@@ -122,7 +132,8 @@ impl Inner {
     pub(crate) fn prepare_spare(self: &Arc<Self>) {
         let wanted = {
             let pipeline = self.pipeline.lock();
-            let full = pipeline.tail.segment.reserved.load(Ordering::Acquire) >= self.options.limits.segment_bytes;
+            let full =
+                pipeline.tail.segment.reserved.load(Ordering::Acquire) >= self.options.limits.segment_bytes;
             let half = pipeline.tail.offset >= self.options.limits.segment_bytes / 2;
             full && half && pipeline.spare.is_none()
         };
@@ -153,7 +164,9 @@ fn extend(segment: &SegmentFile, needed: u64, limits: &Limits) -> Result<()> {
     if reserved >= needed {
         return Ok(());
     }
-    let step = reserved.saturating_mul(2).clamp(limits.reserve_first, limits.segment_bytes.max(limits.reserve_first));
+    let step = reserved
+        .saturating_mul(2)
+        .clamp(limits.reserve_first, limits.segment_bytes.max(limits.reserve_first));
     let target = needed.max(step);
     let result = match segment.file.allocate(reserved, target.saturating_sub(reserved)) {
         // Nearly full: what is needed may still fit.

@@ -23,7 +23,9 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
 use crate::error::IoContext;
 use crate::index::levels::IndexView;
-use crate::log::{ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader};
+use crate::log::{
+    ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader,
+};
 use crate::manifest::{Edit, Manifest, StoreLock};
 use crate::{Error, Result};
 
@@ -116,6 +118,7 @@ impl Opening {
             closed: AtomicBool::new(false),
             background: Background::new(self.report),
             background_done: (Mutex::new(0), Condvar::new()),
+            reserve: super::reserve::Reserve::default(),
             counters: super::stats::Counters::default(),
             lock: Mutex::new(self.lock),
             env: self.env,
@@ -153,7 +156,8 @@ impl Opening {
 
     fn start_segment(&self, recovered: &Recovered) -> Result<(LogState, Tail)> {
         let fs = &self.env.fs;
-        let id = if self.read_only { FileId { epoch: 0, number: 0 } } else { self.manifest.allocate_file()? };
+        let id =
+            if self.read_only { FileId { epoch: 0, number: 0 } } else { self.manifest.allocate_file()? };
         let path = self.path.join(id.file_name(FileKind::Segment));
         let header = SegmentHeader {
             store: self.manifest.state().store,
@@ -182,7 +186,11 @@ impl Opening {
             path: path.clone(),
             file: file.clone(),
             salt: header.salt,
-            reserved: AtomicU64::new(if self.read_only { 0 } else { self.options.limits.reserve_first.max(end) }),
+            reserved: AtomicU64::new(if self.read_only {
+                0
+            } else {
+                self.options.limits.reserve_first.max(end)
+            }),
         });
         let active = Arc::new(ActiveSegment::new(path, file, header));
         Ok(log_at(segment, active, end, recovered.end.sequence, recovered.end.checksum, 0))
@@ -320,7 +328,9 @@ impl Inner {
             let _pipeline = self.pipeline.lock();
             self.set_closed();
         }
-        self.append_empty(crate::log::FrameKind::CleanClose, true)?;
+        let marked = self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true));
+        self.release_reserve();
+        marked?;
         // A spare may just be being prepared.
         drop(self.space.lock());
         let (segment, end) = {
@@ -339,4 +349,3 @@ impl Inner {
 
 /// More rows than this in memory are flushed by `close`, so that the next open is quick.
 const REPLAY_ROWS_MAX: u64 = 4096;
-

@@ -74,8 +74,16 @@ impl Inner {
             active_segment_bytes: if self.read_only { 0 } else { self.log.lock().end },
             memtables_waiting: view.memtables().len().saturating_sub(1) as u64,
             cache: (self.cache.used().saturating_add(self.heads.bytes()), self.cache.capacity()),
-            written: (load(&self.counters.log_bytes), load(&self.counters.syncs), load(&self.counters.table_bytes)),
-            jobs: (load(&self.counters.flushes), load(&self.counters.compactions), load(&self.counters.seals)),
+            written: (
+                load(&self.counters.log_bytes),
+                load(&self.counters.syncs),
+                load(&self.counters.table_bytes),
+            ),
+            jobs: (
+                load(&self.counters.flushes),
+                load(&self.counters.compactions),
+                load(&self.counters.seals),
+            ),
             throttled: (load(&self.counters.delays), load(&self.counters.stops)),
             latched: self.latch.get().map(ToString::to_string),
             ..Stats::default()

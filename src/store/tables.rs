@@ -13,12 +13,14 @@ use crate::cache::Cache;
 use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
 use crate::env::{Access, Env, File};
 use crate::error::IoContext;
-use crate::index::{EntityRange, Order, Source};
-use crate::index::annotations::{AnnotationSource, StoredAnnotation, decode, key_prefix};
+use crate::index::Source;
+use crate::index::annotations::{AnnotationSource, AnnotationTable};
 use crate::index::compaction::{BuildTables, PlainOutput, RevisionOutput};
 use crate::index::levels::OpenTables;
 use crate::index::plain::{PLAIN_TABLE_VERSION, PlainTable, PlainTableBuilder};
-use crate::index::table::{REVISION_TABLE_VERSION, RevisionTable, RevisionTableBuilder, TableAccess, TableOptions};
+use crate::index::table::{
+    REVISION_TABLE_VERSION, RevisionTable, RevisionTableBuilder, TableAccess, TableOptions,
+};
 use crate::limits::Limits;
 use crate::manifest::{Edit, FileHandle, Manifest, TableInfo};
 use crate::model::{Entity, Row};
@@ -65,7 +67,11 @@ impl Tables {
             edits.push(Edit::IntentDone(id));
         }
         if !edits.is_empty() {
-            self.0.env.fs.sync_dir(self.0.manifest.dir()).context("sync the directory", self.0.manifest.dir())?;
+            self.0
+                .env
+                .fs
+                .sync_dir(self.0.manifest.dir())
+                .context("sync the directory", self.0.manifest.dir())?;
             self.0.manifest.commit(edits)?;
         }
         Ok(())
@@ -120,8 +126,7 @@ impl OpenTables for Tables {
     }
 
     fn annotations(&self, info: &TableInfo) -> Result<Arc<dyn AnnotationSource>> {
-        let path = self.0.manifest.files().path(info.id, FileKind::PlainTable);
-        Ok(Arc::new(AnnotationTable { table: self.open_plain(info)?, path }))
+        Ok(Arc::new(AnnotationTable::new(self.open_plain(info)?)))
     }
 }
 
@@ -135,7 +140,13 @@ impl BuildTables for Tables {
 
     fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>> {
         let (path, file, header) = self.create(FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
-        let builder = PlainTableBuilder::new(file, &path, header, self.0.limits, TableOptions::for_level(keyspace, level))?;
+        let builder = PlainTableBuilder::new(
+            file,
+            &path,
+            header,
+            self.0.limits,
+            TableOptions::for_level(keyspace, level),
+        )?;
         Ok(Box::new(PlainFile { tables: self.clone(), builder, level, sequences: None }))
     }
 }
@@ -228,32 +239,5 @@ impl File for PinnedFile {
 
     fn link_count(&self) -> io::Result<u64> {
         self.0.file().link_count()
-    }
-}
-
-/// A plain table of keyspace 1.
-struct AnnotationTable {
-    table: Arc<PlainTable>,
-    path: PathBuf,
-}
-
-impl AnnotationSource for AnnotationTable {
-    fn collect(&self, entity: &Entity, hash: u64, out: &mut Vec<StoredAnnotation>) -> Result<()> {
-        if !self.table.may_contain(hash)? {
-            return Ok(());
-        }
-        let prefix = key_prefix(entity.as_bytes());
-        for entry in self.table.clone().range(&EntityRange::prefix(&prefix), Order::Ascending) {
-            let (key, value) = entry?;
-            let annotation = decode(&key, &value).map_err(|bad| {
-                crate::Error::malformed(&self.path, 0, bad, format!("what is hidden of {entity}"))
-            })?;
-            out.push(annotation);
-        }
-        Ok(())
-    }
-
-    fn entries(self: Arc<Self>) -> Box<dyn Iterator<Item = Result<(Bytes, Bytes)>> + Send> {
-        Box::new(self.table.clone().range(&EntityRange::default(), Order::Ascending))
     }
 }

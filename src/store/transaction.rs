@@ -96,7 +96,7 @@ impl Transaction {
             self.head(&entity)?;
         }
         // The expectation is carried by the guards, which stand in front.
-        self.batch.ops.push(Op::Write { entity, expect: Expect::Any, draft });
+        self.batch.ops.push(Op::Write { entity, expect: Expect::Any, draft: Box::new(draft) });
         Ok(())
     }
 

@@ -63,13 +63,16 @@ fn check_tree<T: ?Sized>(tree: &Tree<T>) -> Result<()> {
     Ok(())
 }
 
-/// The level order for the first and the last entity of each revision table that an edit added. `levels` are those after the edit.
+/// The level order for the first and the last entity of each revision table that an edit added or moved. `levels` are those after the edit.
 ///
 /// # Errors
 /// `Corrupt` that names the tables and the entity, or whatever reading gives.
 pub fn check_boundaries(levels: &Levels, edit: &TableEdit) -> Result<()> {
     let view = IndexView::of_tables(levels.clone());
-    for info in edit.added.iter().filter(|info| info.keyspace == super::KEYSPACE_REVISIONS) {
+    let moved = edit.moved.iter().map(|(keyspace, id, _)| (*keyspace, *id));
+    let touched: Vec<_> = edit.added.iter().map(|info| (info.keyspace, info.id)).chain(moved).collect();
+    let revisions = levels.revisions.tables().map(|table| &table.info);
+    for info in revisions.filter(|info| touched.contains(&(info.keyspace, info.id))) {
         check_entity(&view, &info.first)?;
         if info.last != info.first {
             check_entity(&view, &info.last)?;

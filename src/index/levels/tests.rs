@@ -108,6 +108,12 @@ fn a_boundary_entity_that_is_newer_below_is_found_before_the_edit_is_written() {
         let error = check_boundaries(&levels.apply(&bad, &tables).unwrap(), &bad).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
+    // The same by a move below what is older.
+    let newer = table(&tables, 0, &[("a", &[(5, 50)])]);
+    let older = table(&tables, 1, &[("a", &[(1, 10)])]);
+    let levels = Levels::default().apply(&adding(vec![newer.clone(), older]), &tables).unwrap();
+    let bad = TableEdit { moved: vec![(0, newer.id, 2)], ..TableEdit::default() };
+    assert!(check_boundaries(&levels.apply(&bad, &tables).unwrap(), &bad).is_err());
 }
 
 #[test]

@@ -157,11 +157,11 @@ fn judge(input: &RecoveryInput<'_>, candidates: &[Candidate], mut log: Log) -> R
         log.promise = log.promise.max(behind.promise);
         first_later.get_or_insert(candidate);
         let why = match (candidate.header, behind.frames) {
-            (None, _) => LeftoverKind::Blank,
+            (None, 0) => LeftoverKind::Blank,
             (Some(_), 0) => LeftoverKind::Empty,
-            (Some(_), _) => LeftoverKind::Cut,
+            (_, _) => LeftoverKind::Cut,
         };
-        if why == LeftoverKind::Cut {
+        if behind.end > SEGMENT_HEADER_LEN as u64 {
             later_cuts.push(cut(&candidate.path, from, &behind));
         }
         log.leftovers.push(Leftover { id: candidate.id, why });

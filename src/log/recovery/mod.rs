@@ -111,17 +111,20 @@ pub struct Leftover {
 /// Why a segment file is not part of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftoverKind {
-    /// A spare, or one whose first write tore: no valid header.
+    /// A spare, or one whose first write tore: neither a valid header nor a valid frame.
     Blank,
     /// It has no changes.
     Empty,
-    /// It follows something that was cut; its frames were never promised. It is also among the cuts.
+    /// It follows something that was cut, or its header is torn; its frames were never promised. It is also among the cuts.
     Cut,
     /// It is older than the log's end: it was replaced, or left over before.
     Obsolete,
 }
 
 /// A segment to go on writing.
+///
+/// Before the first frame is written, something that is no clean-close mark at the end of the file must be durable: space reserved
+/// behind the mark and synced, or a promise frame. Else a power cut could take buffered commits and leave what looks like a clean close.
 #[derive(Clone, Debug)]
 pub struct Appendable {
     /// The segment; its contents are readable.
@@ -146,8 +149,11 @@ pub struct Recovered {
     /// The log is durable up to here (in [`RecoveryMode::ReadOnly`]: known to be). In the manifest it *replaces* the old promise, in the
     /// edit that installs `sealed`: the old one may point into a leftover, which is removed afterwards.
     pub promise: Position,
-    /// What was cut. Not empty: sequence numbers may be given out again, so the store needs a new incarnation.
+    /// What was cut.
     pub cuts: Vec<Cut>,
+    /// The log ends in a clean-close mark and nothing was cut. If not, changes may be lost of which there is no trace (they never
+    /// reached the disk), and their sequence numbers are given out again: the store needs a new incarnation.
+    pub closed_cleanly: bool,
     /// Segment files that are not part of the log.
     pub leftovers: Vec<Leftover>,
     /// The largest number of a segment file that was seen; new ones get larger ones.
@@ -173,9 +179,12 @@ pub fn recover(
         end: found.known,
         promise: found.promise,
         cuts,
+        closed_cleanly: false,
         leftovers,
         file_number_max,
     };
+    recovered.closed_cleanly =
+        recovered.cuts.is_empty() && found.chain.last().is_some_and(|segment| segment.closed_cleanly);
     if input.mode == RecoveryMode::Write {
         // A segment's name may never have been made durable.
         input.fs.sync_dir(input.dir).context("sync", input.dir)?;
@@ -187,7 +196,7 @@ pub fn recover(
     // Were an empty segment removed from the middle of the chain, what is behind it would have to be in the manifest.
     let linked = found.chain.iter().take(last).all(Chained::has_changes);
     for (index, segment) in found.chain.into_iter().enumerate() {
-        let appendable = index == last && linked && segment.closed_cleanly && recovered.cuts.is_empty();
+        let appendable = index == last && linked && recovered.closed_cleanly;
         keep(input, segment, appendable, &mut recovered)?;
     }
     if recovered.end.commit_time == 0

@@ -137,3 +137,66 @@ proptest! {
         }
     }
 }
+
+/// A directory block whose two parts are these, with a valid checksum.
+fn block_of(sequence: u64, records: u32, skeleton: &[u8], fields: &[u8]) -> Vec<u8> {
+    use crate::codec::*;
+    let (skeleton_packed, fields_packed) =
+        (compress(Codec::Zstd, 1, skeleton), compress(Codec::Zstd, 1, fields));
+    let mut header = Vec::new();
+    put_u64(&mut header, sequence);
+    for n in [records, skeleton_packed.len() as u32, skeleton.len() as u32] {
+        put_u32(&mut header, n);
+    }
+    put_u32(&mut header, fields_packed.len() as u32);
+    put_u32(&mut header, fields.len() as u32);
+    header.extend_from_slice(&[Codec::Zstd as u8, 0, 0, 0, 0, 0, 0, 0]);
+    let sum = Crc::new().number(7).number(500).bytes(&header).bytes(&skeleton_packed).bytes(&fields_packed);
+    put_u32(&mut header, sum.finish());
+    [header, skeleton_packed, fields_packed].concat()
+}
+
+#[test]
+fn nonsense_with_a_valid_checksum_is_an_error_or_other_changes_but_never_a_panic() {
+    use crate::codec::{Codec, decompress};
+    let fs = MemFs::new();
+    let log = mixed(&fs);
+    let info = seal_all(&log, 512);
+    let sealed = open(&fs, &info);
+    let trailer = *sealed.trailer();
+    let bytes = fs.get(&log.path());
+    let block = &bytes[trailer.directory_at as usize..trailer.locators_at as usize];
+    let field = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().unwrap()) as usize;
+    let skeleton = decompress(Codec::Zstd, &block[40..40 + field(12)], field(16)).unwrap();
+    let fields = decompress(Codec::Zstd, &block[40 + field(12)..], field(24)).unwrap();
+    let digests: Vec<_> = log
+        .changes()
+        .into_iter()
+        .flat_map(|change| match change.change {
+            Change::Revision { digests, .. } => digests,
+            Change::Annotation(_) => Vec::new(),
+        })
+        .collect();
+    let decode = |block: &[u8], digests: &[Digest]| crate::log::tail::decode_block(block, 500, 7, 1, digests);
+    assert_eq!(decode(&block_of(1, 9, &skeleton, &fields), &digests).unwrap(), log.changes());
+    assert!(decode(&block_of(1, 9, &skeleton, &fields), &digests[1..]).is_err());
+    assert!(decode(&block_of(1, 8, &skeleton, &fields), &digests).is_err());
+    assert!(decode(&block_of(1, 10, &skeleton, &fields), &digests).is_err());
+    assert!(decode(&block_of(2, 9, &skeleton, &fields), &digests).is_err());
+    for at in 0..skeleton.len() {
+        for value in [0, 1, 0x55, 0x7f, 0x80, 0xff] {
+            let mut bad = skeleton.clone();
+            bad[at] = value;
+            let _ = decode(&block_of(1, 9, &bad, &fields), &digests);
+        }
+        assert!(decode(&block_of(1, 9, &skeleton[..at], &fields), &digests).is_err());
+    }
+    for at in 0..fields.len() {
+        for value in [0, 1, 0x55, 0x7f, 0x80, 0xff] {
+            let mut bad = fields.clone();
+            bad[at] = value;
+            let _ = decode(&block_of(1, 9, &skeleton, &bad), &digests);
+        }
+        assert!(decode(&block_of(1, 9, &skeleton, &fields[..at]), &digests).is_err());
+    }
+}

@@ -145,7 +145,8 @@ fn damage_of_the_newest_header_is_corruption_only_if_something_was_promised_behi
             } else {
                 let (recovered, changes) = result.unwrap();
                 assert_eq!(changes, all[..6]);
-                assert_eq!(recovered.leftovers, [Leftover { id: file_id(3), why: LeftoverKind::Blank }]);
+                assert_eq!(recovered.leftovers, [Leftover { id: file_id(3), why: LeftoverKind::Cut }]);
+                assert_eq!((recovered.cuts[0].offset, recovered.cuts[0].frames), (0, 2));
             }
         }
     }
@@ -204,6 +205,7 @@ fn a_cleanly_closed_segment_is_appended_to_again() {
     let (recovered, changes) = Known::default().recover(&fs, WRITE).unwrap();
     assert_eq!(changes, all);
     assert!(recovered.sealed.is_empty());
+    assert!(recovered.closed_cleanly);
     let append = recovered.append.unwrap();
     assert_eq!((append.end, append.checksum), (log.segment.end(), log.checksum));
     assert_eq!((recovered.end.id, recovered.end.sequence), (log.id(), 9));
@@ -215,7 +217,7 @@ fn a_cleanly_closed_segment_is_appended_to_again() {
     assert_eq!(all.len(), 10);
     let (recovered, changes) = recover_twice(&fs, &Known::default()).unwrap();
     assert_eq!(changes, all);
-    assert!(recovered.append.is_none() && recovered.sealed.len() == 1);
+    assert!(recovered.append.is_none() && !recovered.closed_cleanly && recovered.sealed.len() == 1);
 }
 
 #[test]
@@ -228,7 +230,7 @@ fn a_clean_close_with_anything_behind_it_is_not_appended_to() {
         bytes.extend_from_slice(garbage);
         fs.put(&log.path(), &bytes);
         let (recovered, _) = recover_twice(&fs, &Known::default()).unwrap();
-        assert!(recovered.append.is_none() && recovered.sealed.len() == 1);
+        assert!(recovered.append.is_none() && !recovered.closed_cleanly && recovered.sealed.len() == 1);
     }
 }
 

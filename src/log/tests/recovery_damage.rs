@@ -67,7 +67,10 @@ fn a_flipped_bit_is_corruption_before_a_promise_and_a_torn_tail_behind_it() {
             bad[bit / 8] ^= 1 << (bit % 8);
             let fs = MemFs::new();
             fs.put(&log.path(), &bad);
-            let result = recover_twice(&fs, &Known::default());
+            let result = match bit % 8 {
+                0 => recover_twice(&fs, &Known::default()),
+                _ => Known::default().recover(&fs, WRITE),
+            };
             let hit = frames.iter().position(|frame| frame.offset <= byte && byte < frame.end());
             let promise = |without: Option<usize>| {
                 let others = frames.iter().enumerate().filter(|(index, _)| Some(*index) != without);
@@ -260,7 +263,7 @@ fn a_damaged_tail_that_the_manifest_does_not_know_is_made_again() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn whatever_is_damaged_the_outcome_is_a_prefix_with_all_that_was_promised_or_an_error(
         promise_frames in any::<bool>(),
