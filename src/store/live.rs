@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::revision::conceal;
 use super::options::TableReads;
+use super::revision::conceal;
 use super::tables::Tables;
 use crate::cache::Cache;
 use crate::codec::{FileId, FileKind};
@@ -359,7 +359,10 @@ impl LiveChanges {
     fn segments_above(&self, number: u64) -> Result<Vec<FileId>> {
         let entries = self.env.fs.read_dir(&self.dir).context("list", &self.dir)?;
         let ids = entries.iter().filter(|entry| !entry.is_dir).filter_map(|entry| FileId::parse(&entry.name));
-        Ok(ids.filter(|(id, kind)| *kind == FileKind::Segment && id.number > number).map(|(id, _)| id).collect())
+        Ok(ids
+            .filter(|(id, kind)| *kind == FileKind::Segment && id.number > number)
+            .map(|(id, _)| id)
+            .collect())
     }
 
     fn open_segment(&mut self, id: FileId) -> Result<Option<Cursor>> {
@@ -410,7 +413,12 @@ impl LiveChanges {
             Change::Revision { entity, row, .. } => {
                 let hidden = self.gate.visibility(&entity, row.number)?.hidden;
                 let mut fields = Fields::decode(&row.cold).map_err(|bad| {
-                    Error::malformed(&self.dir, 0, bad, format!("metadata of revision {} of {entity}", row.number))
+                    Error::malformed(
+                        &self.dir,
+                        0,
+                        bad,
+                        format!("metadata of revision {} of {entity}", row.number),
+                    )
                 })?;
                 fields.resolve(row.sequence);
                 conceal(&mut fields, hidden);
@@ -482,18 +490,15 @@ impl Cursor {
 /// Where to begin for changes behind `after`.
 fn start_for(state: &State, after: u64) -> Start {
     let next = after.saturating_add(1);
-    let inside = state.value_files.values().find(|info| (info.sequence_first..=info.sequence_last).contains(&next));
+    let inside =
+        state.value_files.values().find(|info| (info.sequence_first..=info.sequence_last).contains(&next));
     let last = state.value_files.values().max_by_key(|info| info.id.number);
     match (inside, last) {
         (Some(info), _) => Start::At(info.id),
-        (None, Some(last)) => Start::Behind(Link {
-            id: last.id,
-            sequence: last.sequence_last,
-            checksum: last.last_checksum,
-        }),
-        (None, None) => {
-            Start::Behind(Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 })
+        (None, Some(last)) => {
+            Start::Behind(Link { id: last.id, sequence: last.sequence_last, checksum: last.last_checksum })
         }
+        (None, None) => Start::Behind(Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 }),
     }
 }
 
@@ -512,7 +517,9 @@ fn read_gate(env: &Env, dir: &Path) -> Result<(Arc<State>, IndexView)> {
                 let memtable = Arc::new(Memtable::new(MEMTABLE_BYTES));
                 return Ok((state, IndexView::new(memtable, Arc::new(levels))));
             }
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && tries < TRIES => {
+            Err(Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && tries < TRIES =>
+            {
                 tries += 1;
             }
             Err(error) => return Err(error),
@@ -522,6 +529,9 @@ fn read_gate(env: &Env, dir: &Path) -> Result<(Arc<State>, IndexView)> {
 
 impl std::fmt::Debug for LiveChanges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveChanges").field("dir", &self.dir).field("cursor", &self.cursor).finish_non_exhaustive()
+        f.debug_struct("LiveChanges")
+            .field("dir", &self.dir)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
     }
 }

@@ -60,7 +60,8 @@ impl Table {
     fn line(&self, out: &mut Out, cells: &Vec<String>, head: bool) -> Outcome {
         let mut text = String::new();
         let last = self.columns.len().saturating_sub(1);
-        for (i, ((cell, (_, align)), width)) in cells.iter().zip(&self.columns).zip(&self.widths).enumerate() {
+        for (i, ((cell, (_, align)), width)) in cells.iter().zip(&self.columns).zip(&self.widths).enumerate()
+        {
             if i > 0 {
                 text.push_str("  ");
             }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use recension::{Annotation, Change, ChangeKind, Error, ErrorKind, LiveChange, LiveChangeKind, LiveChanges, Store, Timestamp};
+use recension::{
+    Annotation, Change, ChangeKind, Error, ErrorKind, LiveChange, LiveChangeKind, LiveChanges, Store,
+    Timestamp,
+};
 
 use crate::args::{ChangesArgs, Global};
 use crate::describe::{Meta, annotation_object, range, verb};
@@ -117,7 +120,9 @@ impl Printer<'_> {
             LiveChangeKind::Revision { entity, row, fields, hidden } => {
                 self.revision(&Meta::of_row(entity, row, fields, *hidden), change.commit_rest, out)
             }
-            LiveChangeKind::Annotation(what) => self.annotation(change.sequence, change.commit_time, what, out),
+            LiveChangeKind::Annotation(what) => {
+                self.annotation(change.sequence, change.commit_time, what, out)
+            }
             _ => Ok(true),
         }
     }
@@ -147,7 +152,13 @@ impl Printer<'_> {
         Ok(self.left > 0)
     }
 
-    fn annotation(&mut self, sequence: u64, at: Timestamp, what: &Annotation, out: &mut Out) -> Outcome<bool> {
+    fn annotation(
+        &mut self,
+        sequence: u64,
+        at: Timestamp,
+        what: &Annotation,
+        out: &mut Out,
+    ) -> Outcome<bool> {
         if self.left == 0 {
             return Ok(false);
         }

@@ -108,7 +108,10 @@ fn report_recovery(store: &Store, global: &Global) {
         );
     }
     if !report.lost.is_empty() {
-        note(global, &format!("files that are no part of the store were moved to lost/: {}", report.lost.join(", ")));
+        note(
+            global,
+            &format!("files that are no part of the store were moved to lost/: {}", report.lost.join(", ")),
+        );
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::exit::{Failure, Outcome};
-use crate::formats::{Body, Fatal, Format, Input, Options, Progress, ReadError, Record, RecordReader, Reject};
+use crate::formats::{
+    Body, Fatal, Format, Input, Options, Progress, ReadError, Record, RecordReader, Reject,
+};
 
 /// A chunk is handed over at this many items or content bytes.
 const CHUNK_ITEMS: usize = 256;
@@ -84,7 +86,9 @@ impl Reading {
         match self.receiver.recv_timeout(Duration::from_millis(100)) {
             Ok(items) => Ok(items),
             Err(RecvTimeoutError::Timeout) => Ok(Vec::new()),
-            Err(RecvTimeoutError::Disconnected) => Err(Failure::Failed("reading stopped: this is a defect".into())),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Failure::Failed("reading stopped: this is a defect".into()))
+            }
         }
     }
 }
