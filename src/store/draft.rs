@@ -290,6 +290,8 @@ impl Batch {
         }
         let Hiding { entity, first, last, fields, actor, reason } = what;
         let entity = Entity::new(entity)?;
+        // "All later ones too" is the largest number that a revision can have.
+        let last = last.min(crate::limits::REVISION_NUMBER_MAX);
         self.ops.push(Op::Annotate(Annotation { entity, first, last, kind, fields, actor, reason }));
         Ok(self)
     }

@@ -49,8 +49,9 @@ impl Opening {
         let manifest = &self.manifest;
         if !self.read_only {
             let mut edits: Vec<Edit> = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
-            if !recovered.cuts.is_empty() {
-                // Sequence numbers that somebody may have seen are given out again: feed cursors must notice.
+            if !recovered.closed_cleanly && !self.report.created {
+                // Sequence numbers that somebody may have seen are given out again: feed cursors must notice. Where nothing was
+                // cut, what was lost may never have reached the disk.
                 edits.push(Edit::Incarnation(self.env.rng.next_u64().max(1)));
             }
             if !edits.is_empty() {
@@ -151,7 +152,9 @@ impl Opening {
             reserved: AtomicU64::new(end),
         });
         let records = recovered.end.sequence.saturating_sub(header.predecessor_sequence);
-        log_at(segment, active, end, recovered.end.sequence, checksum, records)
+        let (mut log, tail) = log_at(segment, active, end, recovered.end.sequence, checksum, records);
+        log.ends_clean = true;
+        (log, tail)
     }
 
     fn start_segment(&self, recovered: &Recovered) -> Result<(LogState, Tail)> {
@@ -208,6 +211,7 @@ fn log_at(
     let promise = Position { file: segment.id.number, offset: end };
     let tail = Tail { segment: segment.clone(), offset: end, records };
     let log = LogState {
+        ends_clean: false,
         segment,
         active,
         last_checksum,
