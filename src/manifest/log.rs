@@ -96,10 +96,6 @@ impl Log {
     pub(super) fn resume(fs: &dyn Fs, dir: &Path, id: FileId, read: &Replayed) -> Result<Self> {
         let path = dir.join(id.file_name(FileKind::Manifest));
         let file = fs.open(&path, Access::ReadWrite).context("open", &path)?;
-        // The promise may be in the page cache only, and clean there: an earlier open may have failed to sync it. Writing it again makes
-        // it dirty, so that this sync counts.
-        let promise_at = read.end.saturating_sub(read.promise.len() as u64);
-        write_all_at(file.as_ref(), &read.promise, promise_at).context("write", &path)?;
         file.sync_data().context("sync", &path)?;
         fs.sync_dir(dir).context("sync the directory", dir)?;
         let Replayed { salt, end, snapshot_end, chain, number, .. } = *read;

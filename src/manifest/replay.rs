@@ -58,8 +58,6 @@ pub(super) struct Replayed {
     pub(super) synced: u64,
     /// Whether the last frame is a promise with nothing behind it: the file may be written on.
     pub(super) clean: bool,
-    /// The bytes of the last frame, if it is a promise: nobody has synced it.
-    pub(super) promise: Vec<u8>,
     pub(super) cut: Option<Cut>,
 }
 
@@ -88,6 +86,7 @@ pub(super) fn encode_header(store: [u8; 16], id: FileId, salt: u64) -> (Vec<u8>,
 pub(super) fn read(fs: &dyn Fs, dir: &Path, id: FileId) -> Result<Found> {
     let path = dir.join(id.file_name(FileKind::Manifest));
     let file = fs.open(&path, Access::Read).context("open", &path)?;
+    file.drop_cache().context("drop the cached pages of", &path)?;
     let len = file.len().context("measure", &path)?;
     if len > FILE_LEN_MAX {
         let found = format!("{len} bytes");
@@ -157,7 +156,6 @@ impl<'a> Replay<'a> {
             snapshot_end: HEADER_LEN as u64,
             synced: 0,
             clean: false,
-            promise: Vec::new(),
             cut: None,
         };
         Self { path, id, bytes, at: HEADER_LEN, last: None, out }
@@ -203,10 +201,6 @@ impl<'a> Replay<'a> {
             FrameKind::Edits => self.apply(frame, Role::Commit)?,
             FrameKind::Promise => {}
         }
-        self.out.promise = match header.kind {
-            FrameKind::Promise => self.bytes.get(self.at..end).unwrap_or_default().to_vec(),
-            _ => Vec::new(),
-        };
         self.last = Some(header.kind);
         self.out.number = header.number;
         self.out.synced = self.out.synced.max(header.synced);

@@ -30,8 +30,6 @@ const ZERO_STEP: usize = 256 << 10;
 
 /// The end of the log as the leader knows it.
 pub(crate) struct LogState {
-    /// On the disk, the log ends in a clean-close mark: if what follows is lost without a trace, nobody will notice.
-    pub(crate) ends_clean: bool,
     /// The segment that the last frame was written to.
     pub(crate) segment: Arc<SegmentFile>,
     pub(crate) active: Arc<ActiveSegment>,
@@ -181,9 +179,6 @@ impl Inner {
         }
         let mut guard = self.log.lock();
         let log = &mut *guard;
-        // Behind a clean-close mark the first group is synced, whatever it asked for: from then on a crash is seen to be one, and the
-        // sequence numbers of lost buffered commits get a new incarnation.
-        let sync = sync || log.ends_clean;
         let mut actives = Vec::with_capacity(items.len());
         let mut run_start = log.end;
         log.buffer.clear();
@@ -259,7 +254,6 @@ impl Inner {
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }
         log.unsynced.clear();
-        log.ends_clean = false;
         log.promise = Position { file: log.segment.id.number, offset: log.end };
         Ok(())
     }
@@ -330,6 +324,11 @@ impl Inner {
     /// Makes everything committed so far durable.
     pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
         self.check_writable()?;
+        self.sync_now()
+    }
+
+    /// The same while the store is being closed.
+    pub(crate) fn sync_now(self: &Arc<Self>) -> Result<()> {
         let ticket = Arc::<TicketState>::default();
         let result = Ok(Committed { sequence: self.published(), outcomes: Vec::new() });
         self.pipeline.lock().gathering.push(Item { ticket: ticket.clone(), sync: true, frame: None, result });

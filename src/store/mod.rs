@@ -12,6 +12,7 @@ mod heads;
 mod history;
 mod inner;
 mod leader;
+mod live;
 mod maintain;
 mod memory;
 mod open;
@@ -40,6 +41,7 @@ pub use checkpoint::CheckpointReport;
 pub use draft::{Batch, Committed, Draft, Durability, Hiding, Outcome};
 pub use feed::{Change, ChangeKind, Changes};
 pub use history::{Heads, History};
+pub use live::{LiveChange, LiveChangeKind, LiveChanges};
 pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder};
 pub use options::{ByteSize, Options, TableReads};
 pub use revision::{AsOf, Content, Head, Revision};
@@ -343,7 +345,19 @@ impl Store {
     /// # Errors
     /// `Invalid` if `to` exists; `Io` where links are not possible.
     pub fn checkpoint(&self, to: impl AsRef<Path>) -> Result<CheckpointReport> {
-        self.inner().checkpoint(to.as_ref())
+        self.checkpoint_with(to, &mut Progress::new(&mut |_, _, _| true))
+    }
+
+    /// The same with progress. Cancelled, it leaves what it has linked in `to`; that is not a store.
+    ///
+    /// # Errors
+    /// As for [`Store::checkpoint`]; `Cancelled`.
+    pub fn checkpoint_with(
+        &self,
+        to: impl AsRef<Path>,
+        progress: &mut Progress<'_>,
+    ) -> Result<CheckpointReport> {
+        self.inner().checkpoint(to.as_ref(), progress)
     }
 
     /// The last sequence number that can be read.

@@ -23,6 +23,7 @@
 mod authority;
 mod chain;
 mod replay;
+mod rewrite;
 mod survey;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ use super::change::LoggedChange;
 use super::seal::{SealRequest, info, seal};
 use super::{Position, sealed};
 use crate::codec::{FileId, FileKind};
-use crate::env::{DirEntry, File, Fs, read_vec_at, write_all_at};
+use crate::env::{DirEntry, Fs};
 use crate::error::IoContext;
 use crate::limits::Limits;
 use crate::manifest::ValueFileInfo;
@@ -171,6 +172,7 @@ pub fn recover(
 ) -> Result<Recovered> {
     let found = chain::find(input)?;
     let file_number_max = found.file_number_max;
+    let promised = found.promise;
     let (cuts, leftovers) = (found.cuts, found.leftovers);
     let mut recovered = Recovered {
         sealed: Vec::new(),
@@ -197,7 +199,7 @@ pub fn recover(
     let linked = found.chain.iter().take(last).all(Chained::has_changes);
     for (index, segment) in found.chain.into_iter().enumerate() {
         let appendable = index == last && linked && recovered.closed_cleanly;
-        keep(input, segment, appendable, found.promise, &mut recovered)?;
+        keep(input, segment, appendable, promised, &mut recovered)?;
     }
     if recovered.end.commit_time == 0
         && let Some(newest) = newest(input.sealed)
@@ -215,7 +217,7 @@ fn keep(
     input: &RecoveryInput<'_>,
     segment: Chained,
     appendable: bool,
-    promise: Position,
+    promised: Position,
     recovered: &mut Recovered,
 ) -> Result<()> {
     let header = *segment.active.header();
@@ -234,15 +236,6 @@ fn keep(
         checksum: segment.chain.checksum,
         commit_time: if has_changes { segment.commit_time } else { recovered.end.commit_time },
     };
-    if input.mode == RecoveryMode::Write {
-        let end = if segment.tail_is_whole { segment.len } else { frames_end };
-        let from = match promise.file.cmp(&id.number) {
-            std::cmp::Ordering::Less => 0,
-            std::cmp::Ordering::Equal => promise.offset.min(frames_end),
-            std::cmp::Ordering::Greater => frames_end,
-        };
-        write_again(&*file, &path, from, end)?;
-    }
     match input.mode {
         RecoveryMode::ReadOnly => match segment.trailer {
             Some(trailer) if segment.tail_is_whole => {
@@ -252,7 +245,7 @@ fn keep(
         },
         RecoveryMode::Write if appendable => {
             // Its bytes may be those of a process that died, not yet of the disk.
-            file.set_len(frames_end).context("cut", &path)?;
+            rewrite::rewrite(&*file, &path, unpromised(id, promised), frames_end)?;
             file.sync_data().context("sync", &path)?;
             recovered.promise = Position::new(id.number, frames_end);
             let checksum = segment.chain.checksum;
@@ -262,7 +255,11 @@ fn keep(
         RecoveryMode::Write => {
             if segment.trailer.is_none() || !segment.tail_is_whole {
                 file.set_len(frames_end).context("cut", &path)?;
+                rewrite::rewrite(&*file, &path, unpromised(id, promised), frames_end)?;
                 file.sync_data().context("sync", &path)?;
+            } else {
+                let len = file.len().context("read the length of", &path)?;
+                rewrite::rewrite(&*file, &path, unpromised(id, promised), len)?;
             }
             let block_records = input.limits.directory_block_records;
             let request = SealRequest { store: input.store, id, frames_end, block_records };
@@ -273,17 +270,10 @@ fn keep(
     Ok(())
 }
 
-/// Writes the same bytes once more, so that the sync that follows counts: where the process before this one failed to sync, the page
-/// cache shows bytes that the disk does not have, and takes them for clean.
-fn write_again(file: &dyn File, path: &Path, from: u64, to: u64) -> Result<()> {
-    let mut at = from;
-    while at < to {
-        let len = usize::try_from(to - at).unwrap_or(usize::MAX).min(256 << 10);
-        let bytes = read_vec_at(file, len, at).context("read", path)?;
-        write_all_at(file, &bytes, at).context("write", path)?;
-        at = at.saturating_add(len as u64);
-    }
-    Ok(())
+/// From where on a segment's bytes are not known to be durable.
+fn unpromised(id: FileId, promised: Position) -> u64 {
+    // A promise for a later segment says nothing of this one's tail.
+    if promised.file == id.number { promised.offset } else { 0 }
 }
 
 /// The newest of some sealed segments.

@@ -1,3 +1,62 @@
-//! The parts of the command line that are worth testing by themselves.
+//! The command line `recension` (design §13), as a library so that its parts can be tested by themselves.
+//!
+//! ```text
+//!  args ──► commands::* ──► output            one file a command; what they share stands beside them
+//!               │
+//!          convert ── formats                 revisions of a store to records of a format and back
+//! ```
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the rules against std::fs, clocks and threads are for the engine; this is a program"
+)]
 
+mod args;
+mod commands;
+mod convert;
+mod describe;
+mod entity;
+mod exit;
 pub mod formats;
+mod interrupt;
+mod output;
+mod reserved;
+mod table;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            if !error.use_stderr() {
+                // Help and version. Where they cannot be printed there is nobody to tell.
+                let _ = error.print();
+                return ExitCode::from(exit::OK);
+            }
+            // Whoever asked for objects gets one for this as well.
+            if std::env::args_os().any(|arg| arg == "--json") {
+                exit::report_usage(&error.to_string());
+            } else {
+                let _ = error.print();
+            }
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    let mut out = output::Out::new(&cli.global);
+    let result = commands::run(cli.command, &cli.global, &mut out);
+    let result = result.and_then(|()| out.flush());
+    match result {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(failure) => {
+            // What was printed before belongs in front of the error.
+            let _ = out.flush();
+            failure.report(&cli.global);
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The command line `recension`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    recension_cli::run()
+}

@@ -1,0 +1,72 @@
+//! `stats`: numbers about a store.
+
+use recension::Stats;
+
+use super::open_to_read;
+use crate::args::{Global, StoreArgs};
+use crate::exit::Outcome;
+use crate::output::{Object, Out, count, grouped, size};
+use crate::table::properties;
+
+pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
+    let store = open_to_read(&args.store)?;
+    let stats = store.stats()?;
+    if global.json {
+        return out.object(&object(&stats, &store.id()));
+    }
+    let files = |(files, bytes): (u64, u64)| format!("{}, {}", count(files, "file", "files"), size(bytes));
+    let mut rows = vec![
+        ("store", hex(&store.id())),
+        ("changes", grouped(stats.published)),
+        ("incarnation", stats.incarnation.to_string()),
+        ("on disk", size(stats.bytes_on_disk)),
+        ("sealed segments", files(stats.segments)),
+        ("contents in them", contents(&stats)),
+        ("active segment", size(stats.active_segment_bytes)),
+    ];
+    for (level, tables) in stats.levels.iter().enumerate() {
+        const NAMES: [&str; 8] =
+            ["level 0", "level 1", "level 2", "level 3", "level 4", "level 5", "level 6", "level 7"];
+        rows.push((NAMES.get(level).unwrap_or(&"deeper level"), files(*tables)));
+    }
+    rows.push(("annotations", files(stats.annotation_tables)));
+    rows.push(("rows in tables", grouped(stats.table_rows)));
+    let (memtable_rows, memtable_bytes) = stats.memtable;
+    rows.push(("in memory", format!("{}, {}", count(memtable_rows, "row", "rows"), size(memtable_bytes))));
+    rows.push(("cache", format!("{} of {}", size(stats.cache.0), size(stats.cache.1))));
+    rows.push(("lost", files(stats.lost)));
+    properties(out, &rows)
+}
+
+fn contents(stats: &Stats) -> String {
+    let (raw, stored) = stats.contents;
+    match stored {
+        0 => "none".into(),
+        _ => format!("{}, stored as {} ({:.1} : 1)", size(raw), size(stored), raw as f64 / stored as f64),
+    }
+}
+
+fn object(stats: &Stats, id: &[u8; 16]) -> Object {
+    let pair = |(files, bytes): (u64, u64)| {
+        let mut object = Object::new();
+        object.number("files", files).number("bytes", bytes);
+        object
+    };
+    let mut object = Object::new();
+    object.text("store", &hex(id)).number("published", stats.published).number("durable", stats.durable);
+    object.number("incarnation", stats.incarnation).number("bytes_on_disk", stats.bytes_on_disk);
+    object.object("segments", &pair(stats.segments));
+    object.number("active_segment_bytes", stats.active_segment_bytes);
+    let levels: Vec<String> = stats.levels.iter().map(|level| pair(*level).finish()).collect();
+    object.raw("levels", &format!("[{}]", levels.join(",")));
+    object.object("annotation_tables", &pair(stats.annotation_tables)).number("table_rows", stats.table_rows);
+    object.number("memtable_rows", stats.memtable.0).number("memtable_bytes", stats.memtable.1);
+    object.number("content_bytes_raw", stats.contents.0).number("content_bytes_stored", stats.contents.1);
+    object.object("lost", &pair(stats.lost));
+    object.number("cache_bytes", stats.cache.0).number("cache_bytes_max", stats.cache.1);
+    object
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
