@@ -250,7 +250,7 @@ impl<'a> Replay<'a> {
             }
         }
         if let Some(header) = frame::peek(self.bytes, self.at).filter(|header| self.is_next(header))
-            && last_used >= header.frame_len()
+            && self.was_promised(&header)
         {
             let found =
                 "other bytes, though more was written behind it, which is done only once it is durable";
@@ -269,6 +269,17 @@ impl<'a> Replay<'a> {
             FrameKind::Promise => false,
         };
         fits && header.predecessor == self.out.chain
+    }
+
+    /// Whether what stands behind the frame that this header announces looks like its promise. (That there are other bytes says
+    /// nothing: in a torn frame the announced length may be torn too.)
+    fn was_promised(&self, header: &FrameHeader) -> bool {
+        let end = self.at.saturating_add(header.frame_len());
+        frame::peek(self.bytes, end).is_some_and(|promise| {
+            promise.kind == FrameKind::Promise
+                && promise.number == header.number
+                && promise.synced == end as u64
+        })
     }
 
     fn damage(&self, expected: &str, found: &str) -> Error {
