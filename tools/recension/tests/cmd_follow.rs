@@ -1,4 +1,5 @@
 //! `changes --follow`: beside whoever writes.
+#![allow(clippy::disallowed_methods, reason = "tests may use files and clocks")]
 
 mod support;
 

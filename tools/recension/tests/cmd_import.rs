@@ -1,4 +1,5 @@
 //! `import` and `export`: what goes in comes out.
+#![allow(clippy::disallowed_methods, reason = "tests may use files and clocks")]
 
 mod support;
 
