@@ -19,3 +19,8 @@ pub use model::{
     Annotation, AnnotationKind, Digest, Entity, Expect, FieldMask, Fields, Flags, HeadState, Timestamp,
 };
 pub use store::*;
+
+/// The example of the README, compiled and run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::Progress;
 use super::inner::Inner;
 use crate::error::IoContext;
 use crate::log::FrameKind;
@@ -24,7 +25,11 @@ pub struct CheckpointReport {
 impl Inner {
     /// Seals the active segment and links everything into `to`, which becomes a store with an incarnation of its own. Writers are not
     /// held up but for the moment in which the segment is changed.
-    pub(crate) fn checkpoint(self: &Arc<Self>, to: &Path) -> Result<CheckpointReport> {
+    pub(crate) fn checkpoint(
+        self: &Arc<Self>,
+        to: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<CheckpointReport> {
         self.check_writable()?;
         let fs = &self.env.fs;
         if fs.exists(to).context("look for", to)? {
@@ -41,20 +46,28 @@ impl Inner {
         let holder = Holder { path: to.display().to_string(), sequence, made: self.env.clock.wall_us() };
         // Known as a holder before it holds anything: an erasure report names it even if this crashes half way.
         self.manifest.commit(vec![Edit::AddHolder(holder)])?;
-        let linked = self.link_all(to, &state, sequence);
+        let linked = self.link_all(to, &state, sequence, progress);
         if linked.is_err() && !fs.exists(to).unwrap_or(true) {
             self.manifest.commit(vec![Edit::RemoveHolder { path: to.display().to_string() }])?;
         }
         linked
     }
 
-    fn link_all(&self, to: &Path, state: &State, sequence: u64) -> Result<CheckpointReport> {
+    fn link_all(
+        &self,
+        to: &Path,
+        state: &State,
+        sequence: u64,
+        progress: &mut Progress<'_>,
+    ) -> Result<CheckpointReport> {
         let fs = &self.env.fs;
         prepare_dir(fs.as_ref(), to)?;
         let values = state.value_files.values().map(|file| (file.id, file.kind, file.len));
         let tables = state.tables.values().map(|table| (table.id, table.kind(), table.len));
         let mut report = CheckpointReport { sequence, files: 0, bytes: 0 };
+        let of = (state.value_files.len() + state.tables.len()) as u64;
         for (id, kind, len) in values.chain(tables) {
+            progress.step("link", report.files, of)?;
             let name = id.file_name(kind);
             let from = self.path.join(&name);
             fs.hard_link(&from, &to.join(&name))

@@ -43,10 +43,12 @@ impl Inner {
                 Some(plan) => plan,
                 None => match self.resolve(&batch, &heads, at)? {
                     Resolved::Plan(plan) => plan,
-                    Resolved::Replayed(committed) => {
-                        let state = Arc::<TicketState>::default();
-                        state.complete(Ok(committed));
-                        return Ok(state);
+                    Resolved::Replayed(committed) => return self.replayed(committed, durability),
+                    Resolved::Refused(refusal) => {
+                        if let Reserved::AfterPublish(sequence) = self.refuse(&batch, refusal, at)? {
+                            self.wait_published(sequence)?;
+                        }
+                        continue;
                     }
                 },
             };

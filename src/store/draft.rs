@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::limits::REVISION_NUMBER_MAX;
 use crate::model::{Annotation, AnnotationKind, Entity, Expect, FieldMask, Fields, Flags, Timestamp};
 use crate::{Error, Result};
 
@@ -279,7 +280,7 @@ impl Batch {
     }
 
     fn annotate(mut self, kind: AnnotationKind, what: Hiding) -> Result<Self> {
-        if what.first == 0 || what.first > what.last {
+        if what.first == 0 || what.first > what.last || what.first > REVISION_NUMBER_MAX {
             return Err(Error::invalid(format!(
                 "revisions {} to {} are not a range: give the first (from 1) and the last",
                 what.first, what.last
@@ -289,7 +290,11 @@ impl Batch {
             return Err(Error::invalid("name at least one field to hide or show"));
         }
         let Hiding { entity, first, last, fields, actor, reason } = what;
+        // No number is above it, and the format has no other word for "all later ones".
+        let last = last.min(REVISION_NUMBER_MAX);
         let entity = Entity::new(entity)?;
+        // "All later ones too" is the largest number that a revision can have.
+        let last = last.min(crate::limits::REVISION_NUMBER_MAX);
         self.ops.push(Op::Annotate(Annotation { entity, first, last, kind, fields, actor, reason }));
         Ok(self)
     }

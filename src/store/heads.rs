@@ -1,6 +1,9 @@
 //! The head of an entity as the write path sees it.
 
-use crate::model::{ContentRef, Digest, Expect, HeadState, RevisionKind, Row};
+use super::prepare::{PreparedWhat, PreparedWrite};
+use crate::limits::REVISION_NUMBER_MAX;
+use crate::model::{ContentRef, Digest, Entity, Expect, HeadState, RevisionKind, Row};
+use crate::{Error, Result};
 
 /// What a write needs to know of the revision before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,5 +51,33 @@ impl HeadInfo {
             Expect::Head(number) => self.kind.is_some() && self.number == number,
             Expect::Any => true,
         }
+    }
+
+    /// Whether a step of a batch may go on top of this head.
+    pub(crate) fn admit(&self, entity: &Entity, what: &PreparedWhat) -> Result<()> {
+        let (expect, read) = match what {
+            PreparedWhat::Guard { expect, sequence } => (*expect, *sequence),
+            PreparedWhat::Write(write) => (write.expect, None),
+            PreparedWhat::Annotate(_) if self.kind.is_none() => {
+                return Err(Error::invalid(format!("{entity} has no revisions to hide or show")));
+            }
+            PreparedWhat::Annotate(_) => return Ok(()),
+        };
+        if !self.meets(expect) || read.is_some_and(|sequence| sequence != self.sequence) {
+            return Err(Error::Conflict { entity: entity.clone(), expected: expect, actual: self.state() });
+        }
+        Ok(())
+    }
+
+    /// The number of a revision on top of this head.
+    pub(crate) fn next_number(&self, entity: &Entity, write: &PreparedWrite) -> Result<u64> {
+        let number = write.number.unwrap_or(self.number.saturating_add(1));
+        if number <= self.number || number > REVISION_NUMBER_MAX {
+            return Err(Error::invalid(format!(
+                "{entity}: revision number {number} must be above the head's, {}, and at most {REVISION_NUMBER_MAX}",
+                self.number
+            )));
+        }
+        Ok(number)
     }
 }

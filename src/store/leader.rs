@@ -324,6 +324,11 @@ impl Inner {
     /// Makes everything committed so far durable.
     pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
         self.check_writable()?;
+        self.sync_now()
+    }
+
+    /// The same while the store is being closed.
+    pub(crate) fn sync_now(self: &Arc<Self>) -> Result<()> {
         let ticket = Arc::<TicketState>::default();
         let result = Ok(Committed { sequence: self.published(), outcomes: Vec::new() });
         self.pipeline.lock().gathering.push(Item { ticket: ticket.clone(), sync: true, frame: None, result });

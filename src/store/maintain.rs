@@ -1,5 +1,6 @@
 //! The work itself: flush, compaction, sealing, promises. `background.rs` decides when.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -115,10 +116,12 @@ impl Inner {
     /// Compacts until nothing is left to do; `full`: until each keyspace is in one level.
     pub(crate) fn compact(self: &Arc<Self>, full: bool, progress: &mut Progress<'_>) -> Result<()> {
         self.flush_all()?;
+        let progress = RefCell::new(progress);
         let mut done = 0;
         loop {
-            progress.step("compact", done, 0)?;
+            progress.borrow_mut().step("compact", done, 0)?;
             let _one_at_a_time = self.background.compacting.lock();
+            self.check_writable()?;
             let view = self.view();
             let job = match (self.next_compaction(), full) {
                 (Some(job), _) => job,
@@ -131,9 +134,10 @@ impl Inner {
                 (None, false) => return Ok(()),
             };
             let bytes = job.bytes();
-            // Asking for progress inside a job needs a second borrow: between jobs is where it can be cancelled.
-            self.run_compaction(&job, &|| self.is_ending())?;
-            done += bytes;
+            let of = done.saturating_add(bytes);
+            let stop = || self.is_ending() || progress.borrow_mut().step("compact", done, of).is_err();
+            self.run_compaction(&job, &stop)?;
+            done = of;
         }
     }
 

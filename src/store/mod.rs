@@ -345,7 +345,19 @@ impl Store {
     /// # Errors
     /// `Invalid` if `to` exists; `Io` where links are not possible.
     pub fn checkpoint(&self, to: impl AsRef<Path>) -> Result<CheckpointReport> {
-        self.inner().checkpoint(to.as_ref())
+        self.checkpoint_with(to, &mut Progress::new(&mut |_, _, _| true))
+    }
+
+    /// The same with progress. Cancelled, it leaves what it has linked in `to`; that is not a store.
+    ///
+    /// # Errors
+    /// As for [`Store::checkpoint`]; `Cancelled`.
+    pub fn checkpoint_with(
+        &self,
+        to: impl AsRef<Path>,
+        progress: &mut Progress<'_>,
+    ) -> Result<CheckpointReport> {
+        self.inner().checkpoint(to.as_ref(), progress)
     }
 
     /// The last sequence number that can be read.

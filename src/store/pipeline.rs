@@ -24,7 +24,7 @@ use super::resolve::{Plan, out_of_step};
 use super::space::{SegmentFile, Tail};
 use super::ticket::TicketState;
 use crate::env::HashMap;
-use crate::limits::{AUTHORED_AHEAD_MAX_US, REVISION_NUMBER_MAX};
+use crate::limits::AUTHORED_AHEAD_MAX_US;
 use crate::log::{FrameDraft, Numbers};
 use crate::model::Entity;
 use crate::{Error, Result};
@@ -103,16 +103,16 @@ impl Inner {
         let mut current = Vec::with_capacity(heads.len());
         let mut rests_on_pending = false;
         for ((entity, hash), head) in batch.entities.iter().zip(heads) {
-            if self.bucket(*hash).load(std::sync::atomic::Ordering::Acquire) <= at {
-                current.push(*head);
-            } else if let Some(pending) = pipeline.pending.get(entity) {
-                if batch.needs_head {
+            match self.standing(pipeline, entity, *hash, at) {
+                Standing::Same => current.push(*head),
+                Standing::Pending(pending) if batch.needs_head => {
                     return Ok(Reserved::AfterPublish(pending.sequence));
                 }
-                rests_on_pending = true;
-                current.push(*pending);
-            } else {
-                return Ok(Reserved::Stale);
+                Standing::Pending(pending) => {
+                    rests_on_pending = true;
+                    current.push(pending);
+                }
+                Standing::Moved => return Ok(Reserved::Stale),
             }
         }
         let sync = durability == Durability::Sync;
@@ -134,13 +134,14 @@ impl Inner {
         };
         let ticket = Arc::<TicketState>::default();
         let Some(frame) = &plan.frame else {
-            // Nothing to write; the answer may still rest on a pending head.
+            // Nothing to write; the answer may still rest on a pending head, or on one that is to be made durable.
+            let published = self.published();
             let result = Ok(Committed { sequence: pipeline.next_sequence - 1, outcomes: assigned.outcomes });
-            if rests_on_pending {
-                pipeline.gathering.push(Item { ticket: ticket.clone(), sync: false, frame: None, result });
+            let sync = sync && self.durable() < published;
+            if rests_on_pending || sync {
+                pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: None, result });
             } else {
-                let sequence = self.published();
-                ticket.complete(result.map(|committed| Committed { sequence, ..committed }));
+                ticket.complete(result.map(|committed| Committed { sequence: published, ..committed }));
             }
             return Ok(Reserved::Queued(ticket));
         };
@@ -172,6 +173,56 @@ impl Inner {
         pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: Some(frame), result });
         Ok(Reserved::Queued(ticket))
     }
+
+    /// What became of an entity's head that was looked up at `at`.
+    fn standing(&self, pipeline: &Pipeline, entity: &Entity, hash: u64, at: u64) -> Standing {
+        if self.bucket(hash).load(std::sync::atomic::Ordering::Acquire) <= at {
+            return Standing::Same;
+        }
+        match pipeline.pending.get(entity) {
+            Some(pending) => Standing::Pending(*pending),
+            // Another entity of the bucket is in flight. Of this one, whatever was given out is published, for it leaves `pending`
+            // under this lock and after that: nothing published since the look-up means nothing of this entity.
+            None if self.published() == at => Standing::Same,
+            None => Standing::Moved,
+        }
+    }
+
+    /// A refusal that was made out with heads looked up at `at`: an error if they still are the heads.
+    pub(crate) fn refuse(&self, batch: &Prepared, refusal: Error, at: u64) -> Result<Reserved> {
+        let pipeline = self.pipeline.lock();
+        self.check_writable()?;
+        for (entity, hash) in &batch.entities {
+            match self.standing(&pipeline, entity, *hash, at) {
+                Standing::Same => {}
+                Standing::Pending(pending) => return Ok(Reserved::AfterPublish(pending.sequence)),
+                Standing::Moved => return Ok(Reserved::Stale),
+            }
+        }
+        Err(refusal)
+    }
+
+    /// The answer to a request that was carried out before: at once, or when it is as durable as this attempt asks for.
+    pub(crate) fn replayed(&self, committed: Committed, durability: Durability) -> Result<Arc<TicketState>> {
+        let ticket = Arc::<TicketState>::default();
+        if durability == Durability::Sync && self.durable() < committed.sequence {
+            let mut pipeline = self.pipeline.lock();
+            self.check_writable()?;
+            let result = Ok(committed);
+            pipeline.gathering.push(Item { ticket: ticket.clone(), sync: true, frame: None, result });
+        } else {
+            ticket.complete(Ok(committed));
+        }
+        Ok(ticket)
+    }
+}
+
+/// Whether a head that was looked up is the head.
+enum Standing {
+    Same,
+    Pending(HeadInfo),
+    /// It may have moved: look again.
+    Moved,
 }
 
 struct Assigned {
@@ -196,44 +247,20 @@ fn assign(
     for (op, record) in batch.ops.iter().zip(&plan.records) {
         let (entity, _) = batch.entities.get(op.entity).ok_or_else(out_of_step)?;
         let head = heads.get_mut(op.entity).ok_or_else(out_of_step)?;
-        let conflict = |head: &HeadInfo, expected| Error::Conflict {
-            entity: entity.clone(),
-            expected,
-            actual: head.state(),
-        };
+        head.admit(entity, &op.what)?;
         match &op.what {
-            PreparedWhat::Guard { expect, sequence } => {
-                if !head.meets(*expect) || sequence.is_some_and(|read| read != head.sequence) {
-                    return Err(conflict(head, *expect));
-                }
-                outcomes.push(Outcome::Held);
-            }
-            PreparedWhat::Annotate(annotation) => {
-                if head.kind.is_none() {
-                    return Err(Error::invalid(format!(
-                        "{} has no revisions to hide or show",
-                        annotation.entity
-                    )));
-                }
+            PreparedWhat::Guard { .. } => outcomes.push(Outcome::Held),
+            PreparedWhat::Annotate(_) => {
                 numbers.push(None);
                 outcomes.push(Outcome::Annotated { sequence });
                 sequence = sequence.saturating_add(1);
             }
             PreparedWhat::Write(write) => {
-                if !head.meets(write.expect) {
-                    return Err(conflict(head, write.expect));
-                }
                 if record.is_none() {
                     outcomes.push(Outcome::Unchanged { revision: head.number });
                     continue;
                 }
-                let number = write.number.unwrap_or(head.number.saturating_add(1));
-                if number <= head.number || number > REVISION_NUMBER_MAX {
-                    return Err(Error::invalid(format!(
-                        "{entity}: revision number {number} must be above the head's, {}, and at most {REVISION_NUMBER_MAX}",
-                        head.number
-                    )));
-                }
+                let number = head.next_number(entity, write)?;
                 let commit_time = match time {
                     Some(time) => time,
                     None => *time.insert(pipeline.clock.next(&*inner.env.clock)?),

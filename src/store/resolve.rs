@@ -4,11 +4,13 @@
 use super::draft::{Committed, Outcome};
 use super::heads::HeadInfo;
 use super::inner::Inner;
-use super::prepare::{Prepared, PreparedBody, PreparedWhat, PreparedWrite};
+use super::prepare::{Prepared, PreparedBody, PreparedOp, PreparedWhat, PreparedWrite};
 use crate::index::Order;
 use crate::limits;
 use crate::log::{FrameDraft, MainContent, RecordDraft};
-use crate::model::{Bound, ContentRef, Digest, Entity, Expect, Fields, Flags, RevisionKind, Row};
+use crate::model::{
+    AnnotationKind, Bound, Digest, Entity, Expect, FieldMask, Fields, Flags, RevisionKind, Row,
+};
 use crate::{Error, Result};
 
 /// The records of a batch.
@@ -24,11 +26,20 @@ pub(crate) enum Resolved {
     Plan(Plan),
     /// The request was carried out before.
     Replayed(Committed),
+    /// With these heads it does not go through.
+    Refused(Error),
 }
 
 impl Inner {
     /// Resolves with the heads as they were published at sequence `at`.
     pub(crate) fn resolve(&self, batch: &Prepared, heads: &[HeadInfo], at: u64) -> Result<Resolved> {
+        match self.try_resolve(batch, heads, at) {
+            Err(refusal @ (Error::Invalid { .. } | Error::Conflict { .. })) => Ok(Resolved::Refused(refusal)),
+            resolved => resolved,
+        }
+    }
+
+    fn try_resolve(&self, batch: &Prepared, heads: &[HeadInfo], at: u64) -> Result<Resolved> {
         if batch.has_request_id
             && let Some(committed) = self.find_replay(batch, at)?
         {
@@ -37,14 +48,21 @@ impl Inner {
         let mut heads = heads.to_vec();
         let mut records = Vec::with_capacity(batch.ops.len());
         let mut drafts = Vec::with_capacity(batch.ops.len());
-        for op in &batch.ops {
+        for (i, op) in batch.ops.iter().enumerate() {
+            let (entity, _) = batch.entities.get(op.entity).ok_or_else(out_of_step)?;
+            let head = heads.get_mut(op.entity).ok_or_else(out_of_step)?;
+            if batch.needs_head {
+                // The first step that does not hold decides, so later ones are not looked at. (Without need of heads they may be
+                // pending ones, which only the reservation sees.)
+                head.admit(entity, &op.what)?;
+            }
             let draft = match &op.what {
                 PreparedWhat::Guard { .. } => None,
                 PreparedWhat::Annotate(annotation) => Some(RecordDraft::Annotation(annotation.clone())),
                 PreparedWhat::Write(write) => {
-                    let (entity, _) = batch.entities.get(op.entity).ok_or_else(out_of_step)?;
-                    let head = heads.get_mut(op.entity).ok_or_else(out_of_step)?;
-                    self.resolve_write(entity, write, head, at)?
+                    let earlier = batch.ops.get(..i).unwrap_or_default();
+                    let earlier = Earlier { ops: earlier, entity: op.entity };
+                    self.resolve_write(entity, write, &earlier, head, batch.needs_head, at)?
                 }
             };
             records.push(draft.is_some().then_some(drafts.len()));
@@ -57,12 +75,14 @@ impl Inner {
         Ok(Resolved::Plan(Plan { frame, records }))
     }
 
-    /// The record of one revision, and `head` moved on; `None` if `if_changed` says that there is nothing to write.
+    /// The record of one revision, and `head` (which the step was admitted on, if `checked`) moved on; `None` if `if_changed` says that there is nothing to write.
     fn resolve_write(
         &self,
         entity: &Entity,
         write: &PreparedWrite,
+        earlier: &Earlier<'_>,
         head: &mut HeadInfo,
+        checked: bool,
         at: u64,
     ) -> Result<Option<RecordDraft>> {
         let mut fields = write.fields.clone();
@@ -79,19 +99,20 @@ impl Inner {
                 self.reuse(entity, &row, &mut fields, &mut flags)?
             }
             PreparedBody::Undelete => {
-                // An expectation that does not hold is the caller's first concern: let the reservation say so.
-                if !head.meets(write.expect) {
-                    MainContent::None
-                } else if head.kind != Some(RevisionKind::Delete) {
+                if head.kind != Some(RevisionKind::Delete) {
                     return Err(Error::invalid(format!(
                         "{entity} is not deleted: there is nothing to undelete"
                     )));
-                } else {
-                    let row = self.newest_live_row(entity, at)?.ok_or_else(|| {
-                        Error::invalid(format!("{entity} has no live revision to bring back: put a new one"))
-                    })?;
-                    self.reuse(entity, &row, &mut fields, &mut flags)?
                 }
+                if earlier.put_content() {
+                    return Err(Error::invalid(format!(
+                        "{entity}: the content to bring back is written in the same batch: put it again instead"
+                    )));
+                }
+                let row = self.newest_live_row(entity, at)?.ok_or_else(|| {
+                    Error::invalid(format!("{entity} has no live revision to bring back: put a new one"))
+                })?;
+                self.reuse(entity, &row, &mut fields, &mut flags)?
             }
         };
         let (reference, digest) = match &content {
@@ -101,16 +122,19 @@ impl Inner {
         };
         if write.if_changed
             && let Some(digest) = digest
-            && head.meets(write.expect)
             && fields.slots.is_empty()
-            && self.is_unchanged(entity, head, digest)?
+            && self.is_unchanged(entity, head, digest, earlier)?
         {
             return Ok(None);
         }
+        let number = match checked {
+            true => head.next_number(entity, write)?,
+            false => head.number,
+        };
         *head = HeadInfo {
             // Moved on: nothing later in this batch may take the old content for the head's.
             sequence: u64::MAX,
-            number: head.number.saturating_add(1),
+            number,
             kind: Some(write.kind()),
             effective_time: head.effective_time,
             content: reference,
@@ -143,41 +167,51 @@ impl Inner {
         fields: &mut Fields,
         flags: &mut Flags,
     ) -> Result<MainContent> {
-        let Some(reference) = row.content else {
-            if row.flags.contains(Flags::CONTENT_WITHHELD) {
-                *flags = flags.with(Flags::CONTENT_WITHHELD);
-                return Ok(MainContent::None);
-            }
+        if row.kind == RevisionKind::Delete {
             return Err(Error::invalid(format!(
                 "revision {} of {entity} is a tombstone: it has no content",
                 row.number
             )));
-        };
+        }
         let mut old = Fields::decode(&row.cold).map_err(|bad| self.bad_fields(entity, row, bad))?;
         old.resolve(row.sequence);
         fields.slots = old.slots;
         if fields.content_type.is_none() {
             fields.content_type = old.content_type;
         }
+        let Some(reference) = row.content else {
+            *flags = flags.with(Flags::CONTENT_WITHHELD);
+            return Ok(MainContent::None);
+        };
         let digest = self.values().digest(reference.address)?;
         Ok(MainContent::Reused(reference, digest))
     }
 
-    fn is_unchanged(&self, entity: &Entity, head: &HeadInfo, digest: Digest) -> Result<bool> {
+    fn is_unchanged(
+        &self,
+        entity: &Entity,
+        head: &HeadInfo,
+        digest: Digest,
+        earlier: &Earlier<'_>,
+    ) -> Result<bool> {
         if head.kind != Some(RevisionKind::Put) {
             return Ok(false);
         }
-        if let Some(known) = head.digest {
-            return Ok(known == digest);
-        }
-        let Some(reference) = head.content.filter(|reference: &ContentRef| reference.tag == digest.tag())
-        else {
-            return Ok(false);
+        let same_tag = match head.digest {
+            Some(known) => known == digest,
+            None => head.content.is_some_and(|reference| reference.tag == digest.tag()),
         };
-        if self.hidden(entity, head.number)?.contains(crate::model::FieldMask::CONTENT) {
+        if !same_tag {
             return Ok(false);
         }
-        Ok(self.values().digest(reference.address)? == digest)
+        let hidden = earlier.hidden(head.number, self.hidden(entity, head.number)?);
+        if hidden.contains(FieldMask::CONTENT) {
+            return Ok(false);
+        }
+        match (head.digest, head.content) {
+            (None, Some(reference)) => Ok(self.values().digest(reference.address)? == digest),
+            _ => Ok(true),
+        }
     }
 
     fn newest_live_row(&self, entity: &Entity, at: u64) -> Result<Option<Row>> {
@@ -249,6 +283,37 @@ impl Inner {
 
     pub(crate) fn bad_fields(&self, entity: &Entity, row: &Row, bad: crate::codec::Malformed) -> Error {
         Error::malformed(self.path(), 0, bad, format!("metadata of revision {} of {entity}", row.number))
+    }
+}
+
+/// The steps of a batch in front of one, and its entity.
+struct Earlier<'a> {
+    ops: &'a [PreparedOp],
+    entity: usize,
+}
+
+impl Earlier<'_> {
+    fn steps(&self) -> impl Iterator<Item = &PreparedWhat> {
+        self.ops.iter().filter(|op| op.entity == self.entity).map(|op| &op.what)
+    }
+
+    /// Whether one of them may have written a content.
+    fn put_content(&self) -> bool {
+        self.steps()
+            .any(|what| matches!(what, PreparedWhat::Write(write) if write.kind() == RevisionKind::Put))
+    }
+
+    /// What is hidden of a revision behind them, if `mask` was before.
+    fn hidden(&self, number: u64, mask: FieldMask) -> FieldMask {
+        self.steps().fold(mask, |mask, what| match what {
+            PreparedWhat::Annotate(annotation) if (annotation.first..=annotation.last).contains(&number) => {
+                match annotation.kind {
+                    AnnotationKind::Hide => mask.with(annotation.fields),
+                    AnnotationKind::Show => mask.without(annotation.fields),
+                }
+            }
+            _ => mask,
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::inner::Inner;
 use super::pipeline::Pipeline;
@@ -26,6 +26,9 @@ pub(crate) struct SegmentFile {
     pub(crate) salt: u64,
     /// Bytes from the front that are reserved.
     pub(crate) reserved: AtomicU64,
+    /// It ends in a clean-close mark: space behind the mark must be durable before the next frame is, or a power cut could take
+    /// that frame and leave what looks like a clean close.
+    pub(crate) must_sync: AtomicBool,
 }
 
 /// The segment that frames are placed in.
@@ -95,6 +98,18 @@ impl Inner {
                 if needed > limits.reserve_first {
                     self.hold_reserve();
                 }
+                if segment.must_sync.load(Ordering::Acquire) {
+                    // Shown to nobody before it is durable: extended in two steps.
+                    let step = needed
+                        .max(segment.reserved.load(Ordering::Acquire).saturating_add(limits.reserve_first));
+                    allocate(&segment, step)?;
+                    if let Err(source) = segment.file.sync_data() {
+                        return Err(self.latch(&Error::io("sync", &segment.path, source)));
+                    }
+                    segment.must_sync.store(false, Ordering::Release);
+                    segment.reserved.store(step, Ordering::Release);
+                    return Ok(());
+                }
                 extend(&segment, needed, limits)
             }
             None => {
@@ -117,6 +132,7 @@ impl Inner {
             file,
             salt: self.env.rng.next_u64(),
             reserved: AtomicU64::new(0),
+            must_sync: AtomicBool::new(false),
         });
         let made = extend(&segment, needed, &self.options.limits)
             .and_then(|()| fs.sync_dir(&self.path).context("sync", &self.path));
@@ -156,6 +172,13 @@ impl Inner {
             );
         }
     }
+}
+
+/// Makes the file system find the space up to `target`.
+fn allocate(segment: &SegmentFile, target: u64) -> Result<()> {
+    let reserved = segment.reserved.load(Ordering::Acquire);
+    let space = segment.file.allocate(reserved, target.saturating_sub(reserved));
+    space.map_err(|source| Error::io("reserve log space in", &segment.path, source))
 }
 
 /// Reserves `needed` bytes of a segment, or more: the next step of the doubling.

@@ -49,8 +49,8 @@ impl Opening {
         let manifest = &self.manifest;
         if !self.read_only {
             let mut edits: Vec<Edit> = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
-            if !recovered.cuts.is_empty() {
-                // Sequence numbers that somebody may have seen are given out again: feed cursors must notice.
+            if !recovered.closed_cleanly && !self.report.created {
+                // Sequence numbers that somebody may have seen may be given out again: feed cursors must notice.
                 edits.push(Edit::Incarnation(self.env.rng.next_u64().max(1)));
             }
             if !edits.is_empty() {
@@ -149,6 +149,7 @@ impl Opening {
             file: active.file().clone(),
             salt: header.salt,
             reserved: AtomicU64::new(end),
+            must_sync: AtomicBool::new(true),
         });
         let records = recovered.end.sequence.saturating_sub(header.predecessor_sequence);
         log_at(segment, active, end, recovered.end.sequence, checksum, records)
@@ -186,6 +187,7 @@ impl Opening {
             path: path.clone(),
             file: file.clone(),
             salt: header.salt,
+            must_sync: AtomicBool::new(false),
             reserved: AtomicU64::new(if self.read_only {
                 0
             } else {
@@ -328,7 +330,10 @@ impl Inner {
             let _pipeline = self.pipeline.lock();
             self.set_closed();
         }
-        let marked = self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true));
+        // What the mark promises must be durable before it is written.
+        let synced = self.sync_now();
+        let marked = synced
+            .and_then(|()| self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true)));
         self.release_reserve();
         marked?;
         // A spare may just be being prepared.

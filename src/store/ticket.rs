@@ -41,7 +41,8 @@ impl TicketState {
         let waker = slot.waker.take();
         drop(slot);
         if self.waiting.load(Ordering::Acquire) {
-            self.done.notify_one();
+            // More than one may wait for the same ticket: its owner, and a writer who found the group full.
+            self.done.notify_all();
         }
         if let Some(waker) = waker {
             waker.wake();

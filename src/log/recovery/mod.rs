@@ -23,6 +23,7 @@
 mod authority;
 mod chain;
 mod replay;
+mod rewrite;
 mod survey;
 
 use std::path::{Path, PathBuf};
@@ -171,6 +172,7 @@ pub fn recover(
 ) -> Result<Recovered> {
     let found = chain::find(input)?;
     let file_number_max = found.file_number_max;
+    let promised = found.promise;
     let (cuts, leftovers) = (found.cuts, found.leftovers);
     let mut recovered = Recovered {
         sealed: Vec::new(),
@@ -197,7 +199,7 @@ pub fn recover(
     let linked = found.chain.iter().take(last).all(Chained::has_changes);
     for (index, segment) in found.chain.into_iter().enumerate() {
         let appendable = index == last && linked && recovered.closed_cleanly;
-        keep(input, segment, appendable, &mut recovered)?;
+        keep(input, segment, appendable, promised, &mut recovered)?;
     }
     if recovered.end.commit_time == 0
         && let Some(newest) = newest(input.sealed)
@@ -215,6 +217,7 @@ fn keep(
     input: &RecoveryInput<'_>,
     segment: Chained,
     appendable: bool,
+    promised: Position,
     recovered: &mut Recovered,
 ) -> Result<()> {
     let header = *segment.active.header();
@@ -242,6 +245,7 @@ fn keep(
         },
         RecoveryMode::Write if appendable => {
             // Its bytes may be those of a process that died, not yet of the disk.
+            rewrite::rewrite(&*file, &path, unpromised(id, promised), frames_end)?;
             file.sync_data().context("sync", &path)?;
             recovered.promise = Position::new(id.number, frames_end);
             let checksum = segment.chain.checksum;
@@ -251,7 +255,11 @@ fn keep(
         RecoveryMode::Write => {
             if segment.trailer.is_none() || !segment.tail_is_whole {
                 file.set_len(frames_end).context("cut", &path)?;
+                rewrite::rewrite(&*file, &path, unpromised(id, promised), frames_end)?;
                 file.sync_data().context("sync", &path)?;
+            } else {
+                let len = file.len().context("read the length of", &path)?;
+                rewrite::rewrite(&*file, &path, unpromised(id, promised), len)?;
             }
             let block_records = input.limits.directory_block_records;
             let request = SealRequest { store: input.store, id, frames_end, block_records };
@@ -260,6 +268,12 @@ fn keep(
         }
     }
     Ok(())
+}
+
+/// From where on a segment's bytes are not known to be durable.
+fn unpromised(id: FileId, promised: Position) -> u64 {
+    // A promise for a later segment says nothing of this one's tail.
+    if promised.file == id.number { promised.offset } else { 0 }
 }
 
 /// The newest of some sealed segments.

@@ -1,0 +1,260 @@
+//! What a batch must come to: refused, carried out before, or these changes.
+
+use std::collections::BTreeMap;
+
+use recension::{AnnotationKind, Digest, Expect, FieldMask, Flags, HeadState, Outcome};
+
+use super::batch::{Body, Spec, Step, Write};
+use super::model::{Change, Model, Rev, Seen, What, state};
+
+/// Revision numbers end here.
+const NUMBER_MAX: u64 = (1 << 63) - 1;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Planned {
+    Conflict { entity: Vec<u8>, expected: Expect, actual: HeadState },
+    Invalid(&'static str),
+    Replayed { sequence: u64, outcomes: Vec<Outcome> },
+    Goes { changes: Vec<Change>, outcomes: Vec<Outcome> },
+}
+
+impl Model {
+    /// What the batch comes to on top of everything given out so far.
+    pub fn plan(&self, spec: &Spec) -> Planned {
+        let writes = || {
+            spec.steps.iter().filter_map(|step| match step {
+                Step::Write { write, .. } => Some(write),
+                _ => None,
+            })
+        };
+        for write in writes() {
+            if write.number.is_some_and(|n| n == 0 || n > NUMBER_MAX) {
+                return Planned::Invalid("a number out of range");
+            }
+            if !write.slots.is_empty() && !matches!(write.body, Body::Content(_) | Body::Withheld) {
+                return Planned::Invalid("slots without a content");
+            }
+        }
+        let has_request = writes().any(|write| spec.request_of(write).is_some());
+        if has_request && spec.as_run {
+            return Planned::Invalid("a run with request ids");
+        }
+        if has_request && let Some(replayed) = self.replay(spec) {
+            return replayed;
+        }
+        let mut staged = Staged { model: self, changes: Vec::new(), heads: BTreeMap::new(), earlier: &[] };
+        let mut outcomes = Vec::new();
+        for (i, step) in spec.steps.iter().enumerate() {
+            staged.earlier = &spec.steps[..i];
+            match staged.step(spec, step) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(refused) => return refused,
+            }
+        }
+        let mut changes = staged.changes;
+        let count = changes.len();
+        for (i, change) in changes.iter_mut().enumerate() {
+            change.frame_rest = (count - 1 - i) as u32;
+            change.rest = if spec.as_run { 0 } else { change.frame_rest };
+        }
+        Planned::Goes { changes, outcomes }
+    }
+
+    /// An earlier attempt of the same request, looked for in the newest 16 revisions of each entity.
+    fn replay(&self, spec: &Spec) -> Option<Planned> {
+        let mut found: Vec<Seen<'_>> = Vec::new();
+        let (mut outcomes, mut missing) = (Vec::new(), false);
+        let mut taken: BTreeMap<(&[u8], [u8; 16]), usize> = BTreeMap::new();
+        for step in &spec.steps {
+            let Step::Write { entity, expect, write } = step else {
+                outcomes.push(Outcome::Held);
+                continue;
+            };
+            let Some(id) = spec.request_of(write) else {
+                missing = true;
+                continue;
+            };
+            let mut rows: Vec<Seen<'_>> = self.revisions(entity, u64::MAX).rev().take(16).collect();
+            rows.retain(|seen| seen.rev.fields.request_id == Some(id));
+            rows.reverse();
+            let nth = taken.entry((entity, id)).or_default();
+            let Some(seen) = rows.get(*nth) else {
+                missing = true;
+                continue;
+            };
+            *nth += 1;
+            if !same(write, *expect, seen.rev) {
+                return Some(Planned::Invalid("the same request id for something else"));
+            }
+            outcomes.push(Outcome::Replayed { revision: seen.rev.number, sequence: seen.sequence });
+            found.push(*seen);
+        }
+        let last = found.last()?;
+        let row = found
+            .windows(2)
+            .all(|pair| pair[0].sequence + 1 == pair[1].sequence && pair[0].rest == pair[1].rest + 1);
+        if missing || last.rest != 0 || !row {
+            return Some(Planned::Invalid("a part of a request"));
+        }
+        Some(Planned::Replayed { sequence: last.sequence, outcomes })
+    }
+}
+
+fn same(write: &Write, expect: Expect, rev: &Rev) -> bool {
+    let content = match &write.body {
+        Body::Content(bytes) => rev.content.as_ref().is_some_and(|(other, _)| other == bytes),
+        _ => true,
+    };
+    let number = match expect {
+        Expect::Head(number) => rev.number > number,
+        _ => true,
+    };
+    content && number && (write.body == Body::Tombstone) == rev.deleted
+}
+
+/// A batch on its way: what its earlier steps did is what its later steps see.
+struct Staged<'a> {
+    model: &'a Model,
+    changes: Vec<Change>,
+    heads: BTreeMap<Vec<u8>, Rev>,
+    earlier: &'a [Step],
+}
+
+impl Staged<'_> {
+    fn head(&self, entity: &[u8]) -> Option<Rev> {
+        self.heads
+            .get(entity)
+            .cloned()
+            .or_else(|| self.model.head(entity, u64::MAX).map(|seen| seen.rev.clone()))
+    }
+
+    fn sequence(&self) -> u64 {
+        self.model.last() + self.changes.len() as u64 + 1
+    }
+
+    fn push(&mut self, entity: &[u8], what: What) {
+        self.changes.push(Change { entity: entity.to_vec(), rest: 0, frame_rest: 0, commit_time: 0, what });
+    }
+
+    fn expect(&self, entity: &[u8], expect: Expect) -> Result<(), Planned> {
+        let actual = self.head(entity).map_or(HeadState::Absent, |rev| state(&rev));
+        let holds = match expect {
+            Expect::Absent => actual == HeadState::Absent,
+            Expect::Head(number) => actual != HeadState::Absent && actual.number() == number,
+            _ => true,
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(Planned::Conflict { entity: entity.to_vec(), expected: expect, actual })
+        }
+    }
+
+    fn step(&mut self, spec: &Spec, step: &Step) -> Result<Outcome, Planned> {
+        match step {
+            Step::Guard { entity, expect } => self.expect(entity, *expect).map(|()| Outcome::Held),
+            Step::Annotate { entity, show, first, last, fields } => {
+                if self.head(entity).is_none() {
+                    return Err(Planned::Invalid("nothing to hide"));
+                }
+                let sequence = self.sequence();
+                let kind = if *show { AnnotationKind::Show } else { AnnotationKind::Hide };
+                self.push(
+                    entity,
+                    What::Annotation { kind, first: *first, last: (*last).min(NUMBER_MAX), fields: *fields },
+                );
+                Ok(Outcome::Annotated { sequence })
+            }
+            Step::Write { entity, expect, write } => self.write(spec, entity, *expect, write),
+        }
+    }
+
+    fn write(
+        &mut self,
+        spec: &Spec,
+        entity: &[u8],
+        expect: Expect,
+        write: &Write,
+    ) -> Result<Outcome, Planned> {
+        self.expect(entity, expect)?;
+        let head = self.head(entity);
+        let number_before = head.as_ref().map_or(0, |head| head.number);
+        let sequence = self.sequence();
+        let mut fields = write.fields.clone();
+        fields.request_id = spec.request_of(write);
+        let mut rev = Rev {
+            number: write.number.unwrap_or(number_before + 1),
+            parent: write.parent.unwrap_or(number_before),
+            deleted: write.body == Body::Tombstone,
+            flags: write.flags,
+            authored: write.authored,
+            effective: 0,
+            content: None,
+            fields,
+            slots: Vec::new(),
+        };
+        let mut stored = 0;
+        let mut address = || {
+            stored += 1;
+            (sequence, stored - 1)
+        };
+        match &write.body {
+            Body::Content(bytes) => rev.content = Some((bytes.clone(), address())),
+            Body::Withheld => rev.flags = rev.flags.with(Flags::CONTENT_WITHHELD),
+            Body::Tombstone => {}
+            Body::Revert(number) => {
+                let old = self.model.revisions(entity, u64::MAX).find(|seen| seen.rev.number == *number);
+                reuse(&mut rev, old.ok_or(Planned::Invalid("no such revision"))?.rev)?;
+            }
+            Body::Undelete => {
+                if !head.as_ref().is_some_and(|head| head.deleted) {
+                    return Err(Planned::Invalid("not deleted"));
+                }
+                let puts = |step: &&Step| matches!(step, Step::Write { entity: e, write, .. } if e == entity && write.body != Body::Tombstone);
+                if self.earlier.iter().any(|step| puts(&step)) {
+                    return Err(Planned::Invalid("its content is in the same batch"));
+                }
+                let old = self.model.revisions(entity, u64::MAX).rfind(|seen| seen.rev.content.is_some());
+                reuse(&mut rev, old.ok_or(Planned::Invalid("nothing to bring back"))?.rev)?;
+            }
+        }
+        for (role, bytes) in &write.slots {
+            rev.slots.push((role.clone(), bytes.clone().map(|bytes| (bytes, address()))));
+        }
+        if write.if_changed && rev.slots.is_empty() && self.is_unchanged(entity, head.as_ref(), &rev) {
+            return Ok(Outcome::Unchanged { revision: number_before });
+        }
+        if rev.number <= number_before || rev.number > NUMBER_MAX {
+            return Err(Planned::Invalid("a number that is not above the head's"));
+        }
+        let revision = rev.number;
+        self.heads.insert(entity.to_vec(), rev.clone());
+        self.push(entity, What::Revision(rev));
+        Ok(Outcome::Written { revision, sequence })
+    }
+
+    fn is_unchanged(&self, entity: &[u8], head: Option<&Rev>, rev: &Rev) -> bool {
+        let Some(head) = head.filter(|head| !head.deleted) else { return false };
+        let (Some((old, _)), Some((new, _))) = (&head.content, &rev.content) else { return false };
+        // What an earlier step of the same batch hides counts, too.
+        let mut with_batch = self.model.clone();
+        with_batch.push(self.changes.clone());
+        let hidden = with_batch.hidden(entity, head.number, u64::MAX).contains(FieldMask::CONTENT);
+        !hidden && Digest::of(old) == Digest::of(new)
+    }
+}
+
+fn reuse(rev: &mut Rev, old: &Rev) -> Result<(), Planned> {
+    if old.deleted {
+        return Err(Planned::Invalid("a tombstone has no content"));
+    }
+    if old.content.is_none() {
+        rev.flags = rev.flags.with(Flags::CONTENT_WITHHELD);
+    }
+    rev.content.clone_from(&old.content);
+    rev.slots.clone_from(&old.slots);
+    if rev.fields.content_type.is_none() {
+        rev.fields.content_type.clone_from(&old.fields.content_type);
+    }
+    Ok(())
+}
