@@ -379,6 +379,9 @@ impl World {
         if let Some(put) = between {
             let spec = self.single(put);
             self.commit(spec, Durability::Buffered);
+            if self.surroundings.is_off() {
+                return;
+            }
         }
         let mut spec = Spec::default();
         let mut heads = std::collections::BTreeMap::new();
@@ -505,6 +508,7 @@ impl World {
                 assert_eq!((store.published(), store.durable()), (self.model.last(), self.model.last()));
                 (self.acknowledged, self.durable) = (self.model.last(), self.model.last());
                 self.store = Some(store);
+                self.learn();
             }
             Err(error) => assert!(self.surroundings.is_off(), "{error:?}"),
         }
