@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use recension::codec::{FileId, FileKind, MAGIC};
+use recension::index::plain::PLAIN_TABLE_VERSION;
+use recension::index::table::REVISION_TABLE_VERSION;
 use recension::limits::{self, Limits};
+use recension::log::SEGMENT_VERSION;
 use recension::{ErrorKind, Options};
 
 fn root() -> &'static Path {
@@ -270,12 +273,23 @@ fn the_file_kinds_are_those_of_the_code() {
     let magic: Vec<String> = MAGIC.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(text.contains(&magic.join(" ")), "the magic is {}", magic.join(" "));
     let documented: Vec<Vec<String>> =
-        table("docs/formats/README.md", "File formats").into_iter().map(|row| row[..3].to_vec()).collect();
+        table("docs/formats/README.md", "File formats").into_iter().map(|row| row[..4].to_vec()).collect();
     let mut code = Vec::new();
     for kind in (0..100).filter_map(FileKind::from_u16) {
         let name = FileId { epoch: 1, number: 1 }.file_name(kind);
         let extension = name.split_once('.').unwrap().1.to_owned();
-        code.push(vec![(kind as u16).to_string(), format!("{kind:?}"), extension]);
+        let version = match kind {
+            FileKind::Segment => SEGMENT_VERSION.to_string(),
+            FileKind::RevisionTable => REVISION_TABLE_VERSION.to_string(),
+            FileKind::PlainTable => PLAIN_TABLE_VERSION.to_string(),
+            FileKind::Manifest => {
+                let source = read("src/manifest/replay.rs");
+                let version = source.split("const VERSION: u16 = ").nth(1).unwrap();
+                version.split(';').next().unwrap().to_owned()
+            }
+            _ => "reserved".into(),
+        };
+        code.push(vec![(kind as u16).to_string(), format!("{kind:?}"), extension, version]);
     }
     assert_eq!(documented, code, "docs/formats/README.md");
     assert_eq!(FileId { epoch: 1, number: 42 }.file_name(FileKind::Segment), "00000001-0000002a.seg");
@@ -296,25 +310,31 @@ fn dependencies(manifest: &str, section: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_dependencies_are_those_of_the_manifests() {
-    for (title, manifest, section) in [
-        ("The library", "Cargo.toml", "dependencies"),
-        ("The library's tests and benches", "Cargo.toml", "dev-dependencies"),
-        ("The command line", "tools/recension/Cargo.toml", "dependencies"),
-        ("The command line's tests", "tools/recension/Cargo.toml", "dev-dependencies"),
-    ] {
-        let documented: BTreeSet<String> =
-            column(&table("docs/dependencies.md", title), 0).into_iter().collect();
-        assert_eq!(
-            documented,
-            dependencies(manifest, section),
-            "{title}: docs/dependencies.md and {manifest}"
-        );
+    let workspace = read("Cargo.toml");
+    let members = workspace.lines().find(|line| line.starts_with("members")).unwrap();
+    let mut members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    if root().join("fuzz/Cargo.toml").exists() {
+        members.push("fuzz");
     }
-    let members = read("Cargo.toml");
-    let members = members.lines().find(|line| line.starts_with("members")).unwrap();
-    for member in members.split('"').skip(1).step_by(2) {
-        assert!([".", "tools/recension"].contains(&member), "{member} has no table in docs/dependencies.md");
+    let text = read("docs/dependencies.md");
+    let mut titles =
+        text.lines().filter_map(|line| line.strip_prefix("## ")).filter(|title| title.contains('`'));
+    for member in members {
+        let manifest = format!("{member}/Cargo.toml");
+        for section in ["dependencies", "dev-dependencies"] {
+            let code = dependencies(&manifest, section);
+            if code.is_empty() {
+                continue;
+            }
+            let named = format!("(`{member}`, {section})");
+            let title = titles.next().filter(|title| title.ends_with(&named));
+            let title = title.unwrap_or_else(|| panic!("docs/dependencies.md needs a section {named} here"));
+            let documented: BTreeSet<String> =
+                column(&table("docs/dependencies.md", title), 0).into_iter().collect();
+            assert_eq!(documented, code, "{title}: docs/dependencies.md and {manifest}");
+        }
     }
+    assert_eq!(titles.next(), None, "a section of docs/dependencies.md belongs to no package");
 }
 
 /// The modules of the engine that a line uses: `crate::name`, and what `crate` re-exports from them.
@@ -371,6 +391,46 @@ fn imports_point_downwards_as_the_architecture_page_says() {
     }
     wrong.dedup();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The variants of an enum in a source file.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let body = source.split(&format!("pub enum {name} {{")).nth(1).unwrap().split("\n}").next().unwrap();
+    let lines = body.lines().map(str::trim).filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+    lines.map(|line| line.chars().take_while(|c| c.is_alphanumeric()).collect()).collect()
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_command_line() {
+    let rows = table("docs/operations.md", "Exit codes");
+    let documented: BTreeSet<String> = column(&rows, 0).into_iter().collect();
+    let source = read("tools/recension/src/exit.rs");
+    let constants = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": u8 = "));
+    let code = constants.map(|(_, value)| value.trim_end_matches(';').to_owned()).collect();
+    assert_eq!(documented, code);
+}
+
+#[test]
+fn the_commands_that_documents_name_exist() {
+    let commands: BTreeSet<String> = variants(&read("tools/recension/src/args.rs"), "Command")
+        .iter()
+        .map(|name| name.to_lowercase())
+        .collect();
+    let mut wrong = Vec::new();
+    for document in documents() {
+        let text = read(&document);
+        let spans = code_spans(&text);
+        for line in text.lines().chain(spans.iter().map(String::as_str)) {
+            let Some(command) = line.strip_prefix("recension ").and_then(|rest| rest.split(' ').next())
+            else {
+                continue;
+            };
+            if command != "help" && !commands.contains(command) {
+                wrong.push(format!("{document}: {line}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "no such command:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -87,6 +87,7 @@ pub(super) fn encode_header(store: [u8; 16], id: FileId, salt: u64) -> (Vec<u8>,
 pub(super) fn read(fs: &dyn Fs, dir: &Path, id: FileId) -> Result<Found> {
     let path = dir.join(id.file_name(FileKind::Manifest));
     let file = fs.open(&path, Access::Read).context("open", &path)?;
+    file.drop_cache().context("drop the cached pages of", &path)?;
     let len = file.len().context("measure", &path)?;
     if len > FILE_LEN_MAX {
         let found = format!("{len} bytes");

@@ -131,16 +131,7 @@ impl Revision {
         let mut fields = Fields::decode(&self.row.cold)
             .map_err(|bad| self.inner.bad_fields(&self.entity, &self.row, bad))?;
         fields.resolve(self.row.sequence);
-        if self.hidden.contains(FieldMask::AUTHOR) {
-            fields.author = None;
-        }
-        if self.hidden.contains(FieldMask::COMMENT) {
-            fields.comment = None;
-        }
-        if self.hidden.contains(FieldMask::ATTRIBUTES) {
-            fields.attributes.clear();
-            fields.tags.clear();
-        }
+        conceal(&mut fields, self.hidden);
         Ok(self.fields.get_or_init(|| Box::new(fields)))
     }
 
@@ -221,6 +212,20 @@ impl PartialEq for Revision {
         self.entity == other.entity
             && self.row.number == other.row.number
             && self.row.sequence == other.row.sequence
+    }
+}
+
+/// Takes hidden fields away.
+pub(crate) fn conceal(fields: &mut Fields, hidden: FieldMask) {
+    if hidden.contains(FieldMask::AUTHOR) {
+        fields.author = None;
+    }
+    if hidden.contains(FieldMask::COMMENT) {
+        fields.comment = None;
+    }
+    if hidden.contains(FieldMask::ATTRIBUTES) {
+        fields.attributes.clear();
+        fields.tags.clear();
     }
 }
 

@@ -101,9 +101,11 @@ pub struct StoreArgs {
 
 /// `import`
 #[derive(Args, Debug)]
-#[command(after_help = "The format and the compression (gzip, bzip2, zstd, xz) are found out by content. An import that was \
+#[command(
+    after_help = "The format and the compression (gzip, bzip2, zstd, xz) are found out by content. An import that was \
                         interrupted goes on where it was when the same command is run again; revisions that are there already are \
-                        skipped.")]
+                        skipped."
+)]
 pub struct ImportArgs {
     /// Directory of the store; made if it is not there
     pub store: PathBuf,
@@ -132,8 +134,10 @@ pub enum KeyChoice {
 
 /// `export`
 #[derive(Args, Debug)]
-#[command(after_help = "JSON lines come in the order of the changes (with --heads: of the names), MediaWiki XML comes page by page. \
-                        What the format cannot express is listed on standard error.")]
+#[command(
+    after_help = "JSON lines come in the order of the changes (with --heads: of the names), MediaWiki XML comes page by page. \
+                        What the format cannot express is listed on standard error."
+)]
 pub struct ExportArgs {
     /// Directory of the store
     pub store: PathBuf,
@@ -259,9 +263,11 @@ pub struct RevertArgs {
 
 /// `batch`
 #[derive(Args, Debug)]
-#[command(after_help = "Each line is an object as in JSON lines, without `rev`, with \"expect\": N, \"absent\" or \"any\"; in place of \
+#[command(
+    after_help = "Each line is an object as in JSON lines, without `rev`, with \"expect\": N, \"absent\" or \"any\"; in place of \
                         a content it may have \"deleted\":true, \"revert_to\":N, \"undelete\":true, or \"require\":true (only the \
-                        expectation is checked); \"if_changed\":true as for put.")]
+                        expectation is checked); \"if_changed\":true as for put."
+)]
 pub struct BatchArgs {
     /// Directory of the store; made if it is not there
     pub store: PathBuf,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use recension::{Content, Draft, FieldMask, Fields, Flags, Revision, Timestamp};
 
 use crate::exit::Outcome;
-use crate::formats::json::{Scanner, quote, quoted};
+use crate::formats::json::{Scanner, quoted};
 use crate::formats::{Body, Place, Record, Slot, Told};
 
 /// The attribute with what the source said of parts that it did not give.
@@ -281,13 +281,6 @@ fn body_state(text: &str) -> Option<Body> {
         "forgotten" => Some(Body::Forgotten),
         _ => None,
     }
-}
-
-/// A JSON string.
-pub fn json_text(text: &str) -> String {
-    let mut out = Vec::new();
-    quote(text, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 trait Also: Sized {

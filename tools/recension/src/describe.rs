@@ -1,7 +1,7 @@
 //! What is known about a revision besides its content, for people and for programs.
 
-use recension::{AnnotationKind, Annotation, Entity, FieldMask, Fields, Flags, Revision, Timestamp};
 use recension::model::{RevisionKind, Row};
+use recension::{Annotation, AnnotationKind, Entity, FieldMask, Fields, Flags, Revision, Timestamp};
 
 use crate::args::Global;
 use crate::convert::{MARK, compact};
@@ -233,7 +233,10 @@ pub fn parts(mask: FieldMask) -> impl Iterator<Item = &'static str> {
 /// An annotation as an object.
 pub fn annotation_object(sequence: u64, commit_time: Timestamp, annotation: &Annotation) -> Object {
     let mut object = Object::new();
-    object.entity(annotation.entity.as_bytes()).text("change", verb(annotation.kind)).number("sequence", sequence);
+    object
+        .entity(annotation.entity.as_bytes())
+        .text("change", verb(annotation.kind))
+        .number("sequence", sequence);
     object.text("commit_time", &time::rfc3339(commit_time));
     object.number("first", annotation.first).number("last", annotation.last);
     object.texts("fields", parts(annotation.fields));

@@ -115,7 +115,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(Error::Cancelled) => f.write_str("interrupted; nothing is lost, run the command again"),
+            Self::Store(Error::Cancelled) => {
+                f.write_str("interrupted; nothing is lost, run the command again")
+            }
             Self::Store(error) => error.fmt(f),
             Self::Usage(what) | Self::NotFound(_, what) | Self::Failed(what) => f.write_str(what),
             Self::Io(what, source) => write!(f, "{what}: {source}"),
@@ -139,4 +141,12 @@ pub fn output(error: io::Error) -> Failure {
         io::ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Io("cannot write the output".into(), error),
     }
+}
+
+/// A wrong command line as an object on standard error; the sentence is what stands before the first blank line.
+pub fn report_usage(text: &str) {
+    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let sentence = lines.join(" ");
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
+    eprintln!("{}", Object::new().text("error", sentence).text("kind", "usage").finish());
 }

@@ -11,7 +11,7 @@
     reason = "the rules against std::fs, clocks and threads are for the engine; this is a program"
 )]
 
-pub mod args;
+mod args;
 mod commands;
 mod convert;
 mod describe;
@@ -33,10 +33,18 @@ pub fn run() -> ExitCode {
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
-            // Where it cannot be printed there is nobody to tell.
-            let _ = error.print();
-            return ExitCode::from(code);
+            if !error.use_stderr() {
+                // Help and version. Where they cannot be printed there is nobody to tell.
+                let _ = error.print();
+                return ExitCode::from(exit::OK);
+            }
+            // Whoever asked for objects gets one for this as well.
+            if std::env::args_os().any(|arg| arg == "--json") {
+                exit::report_usage(&error.to_string());
+            } else {
+                let _ = error.print();
+            }
+            return ExitCode::from(exit::USAGE);
         }
     };
     let mut out = output::Out::new(&cli.global);

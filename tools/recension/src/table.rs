@@ -48,7 +48,7 @@ impl Table {
             }
         }
         if !std::mem::replace(&mut self.printed, true) {
-            let names = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let names: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
             self.line(out, &names, true)?;
         }
         for row in std::mem::take(&mut self.rows) {
@@ -57,10 +57,11 @@ impl Table {
         Ok(())
     }
 
-    fn line(&self, out: &mut Out, cells: &Vec<String>, head: bool) -> Outcome {
+    fn line(&self, out: &mut Out, cells: &[String], head: bool) -> Outcome {
         let mut text = String::new();
         let last = self.columns.len().saturating_sub(1);
-        for (i, ((cell, (_, align)), width)) in cells.iter().zip(&self.columns).zip(&self.widths).enumerate() {
+        for (i, ((cell, (_, align)), width)) in cells.iter().zip(&self.columns).zip(&self.widths).enumerate()
+        {
             if i > 0 {
                 text.push_str("  ");
             }

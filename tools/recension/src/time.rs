@@ -25,7 +25,8 @@ pub fn parse_as_of(text: &str) -> Result<AsOf, String> {
 pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Some(secs) = text.strip_prefix('@') {
         let well_formed = secs.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
-        let parsed = if well_formed { crate::formats::jsonl::timestamp::parse(secs) } else { Err("not a number") };
+        let parsed =
+            if well_formed { crate::formats::jsonl::timestamp::parse(secs) } else { Err("not a number") };
         return parsed.map(Timestamp).map_err(|why| format!("{text} is not a time in seconds: {why}"));
     }
     if let Ok(date) = text.parse::<Date>()

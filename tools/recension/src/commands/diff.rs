@@ -55,7 +55,10 @@ fn pair(store: &Store, entity: &[u8], args: &DiffArgs) -> Outcome<(Option<Revisi
     let old = match args.from {
         Some(0) => None,
         Some(number) => Some(numbered(number)?),
-        None => store.history(entity)?.find(|r| r.as_ref().map_or(true, |r| r.number() < new.number())).transpose()?,
+        None => store
+            .history(entity)?
+            .find(|r| r.as_ref().map_or(true, |r| r.number() < new.number()))
+            .transpose()?,
     };
     Ok((old, new))
 }
@@ -180,11 +183,14 @@ fn look(tag: ChangeTag) -> (&'static str, Style) {
 
 fn object(tag: ChangeTag, old: Option<usize>, new: Option<usize>, text: &str) -> Object {
     let mut object = Object::new();
-    object.text("change", match tag {
-        ChangeTag::Equal => "equal",
-        ChangeTag::Delete => "delete",
-        ChangeTag::Insert => "insert",
-    });
+    object.text(
+        "change",
+        match tag {
+            ChangeTag::Equal => "equal",
+            ChangeTag::Delete => "delete",
+            ChangeTag::Insert => "insert",
+        },
+    );
     for (key, index) in [("old_line", old), ("new_line", new)] {
         if let Some(index) = index {
             object.number(key, index as u64 + 1);

@@ -97,7 +97,9 @@ fn object(entity: &Entity, change: Change) -> Object {
 fn sentence(entity: &Entity, change: Change) -> String {
     let name = shown(entity.as_bytes());
     match change {
-        Change::Written { revision, sequence } => format!("{name}: revision {revision} (sequence {sequence})"),
+        Change::Written { revision, sequence } => {
+            format!("{name}: revision {revision} (sequence {sequence})")
+        }
         Change::Unchanged { revision } => format!("{name}: unchanged, revision {revision} has this content"),
         Change::Replayed { revision, sequence } => {
             format!("{name}: revision {revision} (sequence {sequence}), written by an earlier attempt")

@@ -110,7 +110,9 @@ impl Export<'_> {
         };
         for head in self.all_heads(store) {
             let head: Head = head?;
-            let Some(newest) = head.revision().filter(|head| self.wants(head.entity().as_bytes())) else { continue };
+            let Some(newest) = head.revision().filter(|head| self.wants(head.entity().as_bytes())) else {
+                continue;
+            };
             // A page is told by its newest revision: its title or protection may have changed on the way.
             let page = mediawiki::PageHead::of(&record_of(newest, Contents::Skip, &mut Losses::new())?);
             match page {
@@ -193,7 +195,10 @@ impl Export<'_> {
             if self.global.json {
                 eprintln!("{}", Object::new().text("lost", what).number("revisions", *revisions).finish());
             } else {
-                note(self.global, &format!("not in the export: {what} ({})", count(*revisions, "revision", "revisions")));
+                note(
+                    self.global,
+                    &format!("not in the export: {what} ({})", count(*revisions, "revision", "revisions")),
+                );
             }
         }
     }

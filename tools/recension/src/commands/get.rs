@@ -71,7 +71,8 @@ pub fn find(
         Head::Live(revision) => Ok(revision),
         Head::Deleted(revision) if tombstones => Ok(revision),
         Head::Deleted(revision) => {
-            let what = format!("{name} is deleted (revision {}); its history is still there", revision.number());
+            let what =
+                format!("{name} is deleted (revision {}); its history is still there", revision.number());
             Err(Failure::NotFound("deleted", what))
         }
         Head::Purged(_) => Err(Failure::NotFound("purged", format!("{name} was purged"))),

@@ -25,8 +25,14 @@ fn run(
     let entity = from_arg(&args.entity)?;
     let (first, last) = args.rev;
     let fields = args.fields.iter().fold(FieldMask::default(), |mask, part| mask.with(mask_of(*part)));
-    let what =
-        Hiding { entity: entity.as_bytes().to_vec(), first, last, fields, actor: args.actor, reason: args.reason };
+    let what = Hiding {
+        entity: entity.as_bytes().to_vec(),
+        first,
+        last,
+        fields,
+        actor: args.actor,
+        reason: args.reason,
+    };
     let batch = add(Batch::new(), what)?;
     let committed = write_to(&args.store, IfMissing::Fail, global, |store| Ok(store.commit(batch)?))?;
     edit::print(&[entity], &committed, global, out)

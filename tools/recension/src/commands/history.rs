@@ -14,7 +14,10 @@ pub fn run(args: &HistoryArgs, global: &Global, out: &mut Out) -> Outcome {
     let entity = from_arg(&args.entity)?;
     let store = open_to_read(&args.store)?;
     if let Head::Absent = store.head(&entity)? {
-        return Err(Failure::NotFound("not_found", format!("there is no entity {}", shown(entity.as_bytes()))));
+        return Err(Failure::NotFound(
+            "not_found",
+            format!("there is no entity {}", shown(entity.as_bytes())),
+        ));
     }
     let snapshot = match args.as_of {
         Some(AsOf::Sequence(sequence)) => store.snapshot_at(sequence),

@@ -18,7 +18,8 @@ pub fn run(args: &LsArgs, global: &Global, out: &mut Out) -> Outcome {
         Some(as_of) => store.heads_as_of(range, as_of),
         None => store.heads(range),
     };
-    let heads: Box<dyn Iterator<Item = _>> = if args.reverse { Box::new(heads.rev()) } else { Box::new(heads) };
+    let heads: Box<dyn Iterator<Item = _>> =
+        if args.reverse { Box::new(heads.rev()) } else { Box::new(heads) };
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut table = Table::new(&[
         ("REV", Align::Right),

@@ -15,7 +15,7 @@ pub fn run(args: &ManArgs, global: &Global, out: &mut Out) -> Outcome {
     let mut pages = vec![("recension.1".to_owned(), program.clone())];
     for command in subcommands {
         let name = format!("recension-{}", command.get_name());
-        let page = command.display_name(name.clone()).name(name.clone());
+        let page = command.display_name(name.clone());
         pages.push((format!("{name}.1"), page));
     }
     for (file, command) in pages {

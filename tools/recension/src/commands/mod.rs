@@ -96,7 +96,7 @@ fn write_to<T>(
 /// What recovery did that somebody may want to know.
 fn report_recovery(store: &Store, global: &Global) {
     let report = store.open_report();
-    if let Some(cut) = &report.cut {
+    for cut in &report.cuts {
         note(
             global,
             &format!(
@@ -108,7 +108,10 @@ fn report_recovery(store: &Store, global: &Global) {
         );
     }
     if !report.lost.is_empty() {
-        note(global, &format!("files that are no part of the store were moved to lost/: {}", report.lost.join(", ")));
+        note(
+            global,
+            &format!("files that are no part of the store were moved to lost/: {}", report.lost.join(", ")),
+        );
     }
 }
 

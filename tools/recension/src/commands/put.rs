@@ -27,7 +27,8 @@ pub fn run(args: PutArgs, global: &Global, out: &mut Out) -> Outcome {
 
 /// A whole file, or standard input for `-`.
 fn read(path: &Path) -> Outcome<Vec<u8>> {
-    let shown = if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
+    let shown =
+        if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
     let failed = |error| Failure::Io(format!("cannot read {shown}"), error);
     let mut content = Vec::new();
     // One byte more than is allowed, so that the library can say what is wrong without all of it being read.
@@ -39,7 +40,9 @@ fn read(path: &Path) -> Outcome<Vec<u8>> {
             .map_err(failed)?,
     };
     if content.len() > CONTENT_LEN_MAX {
-        return Err(Failure::Failed(format!("{shown} has more than {CONTENT_LEN_MAX} bytes, the most that a content may have")));
+        return Err(Failure::Failed(format!(
+            "{shown} has more than {CONTENT_LEN_MAX} bytes, the most that a content may have"
+        )));
     }
     Ok(content)
 }

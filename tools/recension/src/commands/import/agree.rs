@@ -91,9 +91,8 @@ fn slots_agree(record: &Record, revision: &Revision) -> Outcome<bool> {
             return Ok(false);
         };
         let Body::Content(bytes) = &slot.body else { continue };
-        let same = reference.is_some_and(|kept| {
-            kept.len as usize == bytes.len() && kept.tag == Digest::of(bytes).tag()
-        });
+        let same = reference
+            .is_some_and(|kept| kept.len as usize == bytes.len() && kept.tag == Digest::of(bytes).tag());
         if !same {
             return Ok(false);
         }

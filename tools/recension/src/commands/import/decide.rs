@@ -132,12 +132,16 @@ impl Decider<'_> {
         let number = revision.number();
         let differs = match (record.parent, record.rev) {
             (Some(parent), Some(_)) if parent != revision.parent() => Some("parent"),
-            _ if record.rev.is_some() && record.origin_id != revision.fields()?.origin_id => Some("foreign id"),
+            _ if record.rev.is_some() && record.origin_id != revision.fields()?.origin_id => {
+                Some("foreign id")
+            }
             _ => difference(record, revision)?,
         };
         Ok(match differs {
             None => Decision::Skip,
-            Some(part) => Decision::Reject(format!("revision {number} is there already, with another {part}")),
+            Some(part) => {
+                Decision::Reject(format!("revision {number} is there already, with another {part}"))
+            }
         })
     }
 

@@ -28,7 +28,14 @@ pub enum Found {
 
 impl Foreign {
     /// Looks for a foreign id of an entity whose head is `head`. `gathered`: some of its revisions are not committed.
-    pub fn find(&mut self, store: &Store, entity: &[u8], id: u64, head: u64, gathered: bool) -> Outcome<Found> {
+    pub fn find(
+        &mut self,
+        store: &Store,
+        entity: &[u8],
+        id: u64,
+        head: u64,
+        gathered: bool,
+    ) -> Outcome<Found> {
         if id > head {
             return Ok(Found::Nowhere);
         }

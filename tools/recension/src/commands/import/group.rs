@@ -117,7 +117,12 @@ impl<'a> Group<'a> {
     }
 
     /// Commits what was gathered together with the progress; without either nothing happens.
-    pub fn commit(&mut self, progress: &mut Progress, summary: &mut Summary, rejects: &mut Rejects) -> Outcome {
+    pub fn commit(
+        &mut self,
+        progress: &mut Progress,
+        summary: &mut Summary,
+        rejects: &mut Rejects,
+    ) -> Outcome {
         let planned = std::mem::take(&mut self.planned);
         self.heads.clear();
         self.bytes = 0;

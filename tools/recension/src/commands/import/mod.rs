@@ -123,13 +123,19 @@ impl<'a> Import<'a> {
             self.summary.rejected += progress.rejected;
         }
         self.rejects.begin(&source.name, resumed, progress.rejected)?;
+        let tells_parents = source.tells_parents();
         let bar = Bar::new(&source);
         let reading = source.read(self.options, resumed);
         let mut ended = false;
         while !ended && !interrupt::asked() {
             for item in reading.next()? {
                 match item {
-                    Item::Record(record) => self.record(record, &mut progress)?,
+                    Item::Record(mut record) => {
+                        if tells_parents && record.origin_parent.is_none() {
+                            record.origin_parent = Some(0);
+                        }
+                        self.record(record, &mut progress)?;
+                    }
                     Item::Reject(reject) => {
                         progress.ordinal = reject.place.ordinal + 1;
                         self.rejects.reject(&reject, self.summary)?;

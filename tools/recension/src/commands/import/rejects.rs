@@ -76,7 +76,13 @@ impl Rejects {
     }
 
     /// A record that could not be taken.
-    pub fn put(&mut self, place: &Place, entity: Option<&[u8]>, reason: &str, summary: &mut Summary) -> Outcome {
+    pub fn put(
+        &mut self,
+        place: &Place,
+        entity: Option<&[u8]>,
+        reason: &str,
+        summary: &mut Summary,
+    ) -> Outcome {
         self.of_source += 1;
         summary.rejected += 1;
         let Some(file) = &mut self.file else {

@@ -49,7 +49,9 @@ impl Summary {
             if let Some(ratio) = self.ratio() {
                 object.float("ratio", ratio);
             }
-            object.float("seconds", self.elapsed.as_secs_f64()).float("revisions_per_second", self.per_second());
+            object
+                .float("seconds", self.elapsed.as_secs_f64())
+                .float("revisions_per_second", self.per_second());
             object.flag("interrupted", self.interrupted);
             return out.object(&object);
         }
@@ -85,7 +87,9 @@ impl Bar {
             Some(total) => (ProgressBar::new(total), "{prefix} {bar:30} {percent:>3} %  {msg}  {eta} left"),
             None => (ProgressBar::new_spinner(), "{prefix} {spinner} {bytes}  {msg}"),
         };
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_prefix(source.name.to_string());
         Self { bar, progress }
     }

@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::exit::{Failure, Outcome};
-use crate::formats::{Body, Fatal, Format, Input, Options, Progress, ReadError, Record, RecordReader, Reject};
+use crate::formats::{
+    Body, Fatal, Format, Input, Options, Progress, ReadError, Record, RecordReader, Reject,
+};
 
 /// A chunk is handed over at this many items or content bytes.
 const CHUNK_ITEMS: usize = 256;
@@ -30,7 +32,7 @@ pub enum Item {
 pub struct Source {
     pub name: Arc<str>,
     pub hash: [u8; 32],
-    pub format: Option<Format>,
+    format: Option<Format>,
     pub progress: Progress,
     input: Input,
 }
@@ -54,8 +56,8 @@ impl Source {
         })
     }
 
-    /// Whether it is a wiki's dump, whose parents are told or are none.
-    pub fn foreign(&self) -> bool {
+    /// Whether it is a wiki's dump: where it tells no parent there is none (or it is too old to tell any).
+    pub fn tells_parents(&self) -> bool {
         self.format == Some(Format::MediaWiki)
     }
 
@@ -84,7 +86,9 @@ impl Reading {
         match self.receiver.recv_timeout(Duration::from_millis(100)) {
             Ok(items) => Ok(items),
             Err(RecvTimeoutError::Timeout) => Ok(Vec::new()),
-            Err(RecvTimeoutError::Disconnected) => Err(Failure::Failed("reading stopped: this is a defect".into())),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Failure::Failed("reading stopped: this is a defect".into()))
+            }
         }
     }
 }

@@ -1,0 +1,114 @@
+//! Durable commits of 8 KiB of wiki text.
+//!
+//! - One thread, as a ratio to a plain loop of append and `fdatasync` of the same texts into a file whose space is prepared as the log's is
+//!   (docs/decisions/0001-log-space.md).
+//! - 32 threads, as a ratio to one.
+//!
+//! All of them take turns in one run.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a bench has threads, files and clocks"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use recension::env::{Access, File, Fs, OsFs, write_all_at};
+use recension::{Draft, Expect, Store};
+use support::{Floor, Scratch, median, scaled, texts, time, verdict};
+
+const LEN: usize = 8 << 10;
+const ROUNDS: usize = 12;
+const WRITERS: usize = 32;
+const ZERO_STEP: u64 = 256 << 10;
+
+fn main() {
+    if !support::is_bench() {
+        return;
+    }
+    let scratch = Scratch::new("commit");
+    let (each, each_writer) = (scaled(300), scaled(60));
+    let texts = texts(LEN, 2048);
+    let store = Store::open(scratch.path("store")).unwrap();
+    let mut plain = Plain::new(&scratch, ROUNDS * each * LEN);
+    let (mut alone, mut plainly, mut together) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ratios, mut gains) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let (plain_time, ()) =
+            time(|| (0..each).for_each(|i| plain.append(&texts[(round * each + i) % texts.len()])));
+        let (one_time, ()) = time(|| put(&store, &texts, "alone", round * each..(round + 1) * each));
+        let (many_time, ()) = time(|| many(&store, &texts, round, each_writer));
+        // The first round warms up.
+        if round == 0 {
+            continue;
+        }
+        let (plain_each, one_each) = (per(plain_time, each), per(one_time, each));
+        let many_each = per(many_time, each_writer * WRITERS);
+        ratios.push(plain_each / one_each);
+        gains.push(one_each / many_each);
+        plainly.push(plain_each);
+        alone.push(one_each);
+        together.push(many_each);
+    }
+    verdict("commit_durable: plain append + fdatasync", median(plainly), "µs", Floor::None);
+    verdict("commit_durable: one writer", median(alone), "µs", Floor::None);
+    verdict("commit_durable: 32 writers, a commit", median(together), "µs", Floor::None);
+    verdict("commit_durable/one_writer: commits against plain", median(ratios), "×", Floor::AtLeast(0.85));
+    verdict("commit_durable/32_writers: commits against one writer", median(gains), "×", Floor::AtLeast(5.0));
+}
+
+fn per(time: Duration, count: usize) -> f64 {
+    time.as_secs_f64() * 1e6 / count as f64
+}
+
+fn put(store: &Store, texts: &[Bytes], name: &str, range: std::ops::Range<usize>) {
+    for i in range {
+        let draft = Draft::new(texts[i % texts.len()].clone()).author("ann").comment("edited");
+        store.put(format!("{name} {i}"), Expect::Absent, draft).unwrap();
+    }
+}
+
+fn many(store: &Store, texts: &[Bytes], round: usize, each: usize) {
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let name = format!("writer {writer}");
+            scope.spawn(move || put(store, texts, &name, round * each..(round + 1) * each));
+        }
+    });
+}
+
+/// A file whose zeros are written ahead in steps, synced with the record's own sync.
+struct Plain {
+    file: Arc<dyn File>,
+    at: u64,
+    zeroed: u64,
+    buffer: Vec<u8>,
+}
+
+impl Plain {
+    fn new(scratch: &Scratch, len: usize) -> Self {
+        let file = OsFs::new().open(&scratch.path("plain"), Access::CreateNew).unwrap();
+        file.allocate(0, 2 * len as u64).unwrap();
+        file.sync_data().unwrap();
+        Self { file, at: 0, zeroed: 0, buffer: Vec::new() }
+    }
+
+    fn append(&mut self, text: &[u8]) {
+        let end = self.at + text.len() as u64;
+        if end > self.zeroed {
+            self.buffer.clear();
+            self.buffer.extend_from_slice(text);
+            self.buffer.resize(text.len() + ZERO_STEP as usize, 0);
+            write_all_at(&*self.file, &self.buffer, self.at).unwrap();
+            self.zeroed = end + ZERO_STEP;
+        } else {
+            write_all_at(&*self.file, text, self.at).unwrap();
+        }
+        self.file.sync_data().unwrap();
+        self.at = end;
+    }
+}

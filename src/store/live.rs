@@ -1,0 +1,537 @@
+//! The change feed of a store that another process may be writing to, read from the log without the store's lock.
+//!
+//! ```text
+//!  segment A ── frame ── frame ── frame │ segment B ── frame ── frame ── frame ── (nothing yet)
+//!                          ▲ give                                  ▲ scan
+//! ```
+//! Two cursors run over the frames. *Scan* reads ahead to the end of what is written: it learns how far the log is known to be durable
+//! (every frame carries that promise) and which revisions were hidden. *Give* follows it and hands out what the promise covers.
+//!
+//! 1. Only what is promised durable is given out: what a crash may take back was never seen.
+//! 2. A frame counts only if it follows its predecessor: salt, offset and predecessor's checksum are verified.
+//! 3. Hiding is current here as on every other path: the annotation tables of the manifest and the log behind them make the gate.
+//! 4. Nothing is written, and no lock is taken or needed. No valid frame where the promise says there is one is damage; elsewhere it
+//!    is the end for now.
+//!
+//! The writer moves on to a next segment whose header names the present one; it is found by listing the directory. Rejected:
+//! notification by the operating system (polling a closed file costs a read every 50 ms; notifications need a thread and differ by system).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::options::TableReads;
+use super::revision::conceal;
+use super::tables::Tables;
+use crate::cache::Cache;
+use crate::codec::{FileId, FileKind};
+use crate::env::{Access, Env, File, read_vec_at};
+use crate::error::IoContext;
+use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels};
+use crate::index::memtable::Memtable;
+use crate::limits::Limits;
+use crate::log::{
+    Change, DecodedRecord, Found, Frame, FrameKind, FrameReader, Position, SEGMENT_HEADER_LEN, SegmentHeader,
+};
+use crate::manifest::{Manifest, OpenMode, State};
+use crate::model::{Annotation, Entity, FieldMask, Fields, Row, Timestamp};
+use crate::{Error, Result};
+
+/// How often the log is looked at while nothing comes.
+const POLL: Duration = Duration::from_millis(50);
+/// A compaction may remove a table between reading the manifest and opening the table; then the manifest is read again.
+const TRIES: u32 = 10;
+const CACHE_BYTES: u64 = 4 << 20;
+const MEMTABLE_BYTES: u64 = 4 << 20;
+
+/// One change, from the log.
+#[derive(Clone, Debug)]
+pub struct LiveChange {
+    /// Its sequence number: the cursor to resume behind it.
+    pub sequence: u64,
+    /// How many changes of the same commit follow. The commit ends where this is 0.
+    pub commit_rest: u32,
+    /// When it was committed.
+    pub commit_time: Timestamp,
+    /// What changed.
+    pub kind: LiveChangeKind,
+}
+
+/// What changed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum LiveChangeKind {
+    /// A new revision, live or a tombstone.
+    Revision {
+        /// Whose.
+        entity: Entity,
+        /// Numbers, times and flags.
+        row: Box<Row>,
+        /// Author, comment and the other fields. Hidden ones are absent.
+        fields: Box<Fields>,
+        /// Which fields are hidden now.
+        hidden: FieldMask,
+    },
+    /// Something was hidden or shown.
+    Annotation(Annotation),
+}
+
+/// Changes of a store behind a cursor, while another process may be writing to it. Contents are not read.
+pub struct LiveChanges {
+    env: Env,
+    dir: PathBuf,
+    store: [u8; 16],
+    /// The last sequence number given out.
+    cursor: u64,
+    scan: Option<Cursor>,
+    give: Option<Cursor>,
+    /// Where the first segment is looked for while there is none.
+    start: Start,
+    /// The log is known to be durable up to here.
+    promise: Position,
+    /// What was sealed when the manifest was read is durable as well.
+    sealed_up_to: u64,
+    /// Knows annotations and nothing else.
+    gate: IndexView,
+    failed: bool,
+}
+
+/// What the first segment follows, or which it is.
+#[derive(Clone, Copy)]
+enum Start {
+    At(FileId),
+    Behind(Link),
+}
+
+/// What a segment's header says of its predecessor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Link {
+    id: FileId,
+    sequence: u64,
+    checksum: u32,
+}
+
+/// A place in the chain of frames.
+struct Cursor {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    reader: FrameReader,
+    /// Length of the file when it was last looked at.
+    len: u64,
+    id: FileId,
+    salt: u64,
+    at: u64,
+    last_sequence: u64,
+    last_checksum: u32,
+    pending: std::collections::VecDeque<DecodedRecord>,
+}
+
+impl LiveChanges {
+    /// Every change behind `after` (0: from the start) of the store in a directory.
+    ///
+    /// # Errors
+    /// `Invalid` if there is no store, `CursorLost` if `after` is beyond the last change, `Corrupt`, `Io`.
+    pub fn open(path: impl AsRef<Path>, after: u64) -> Result<Self> {
+        Self::open_in(Env::os(1), path.as_ref(), after)
+    }
+
+    /// The same in other surroundings than the operating system: the simulator's.
+    ///
+    /// # Errors
+    /// As for [`LiveChanges::open`].
+    pub fn open_in(env: Env, dir: &Path, after: u64) -> Result<Self> {
+        if !env.fs.exists(dir).context("look for a store in", dir)? {
+            return Err(Error::invalid(format!("there is no store in {}", dir.display())));
+        }
+        let (state, gate) = read_gate(&env, dir)?;
+        let flushed = state.flushed.get(&KEYSPACE_ANNOTATIONS).copied().unwrap_or(0);
+        let start = start_for(&state, after.min(flushed));
+        let sealed_up_to = state.value_files.values().map(|info| info.sequence_last).max().unwrap_or(0);
+        let mut live = Self {
+            env,
+            dir: dir.to_path_buf(),
+            store: state.store,
+            cursor: after,
+            scan: None,
+            give: None,
+            start,
+            promise: Position::new(state.promise.0, state.promise.1),
+            sealed_up_to,
+            gate,
+            failed: false,
+        };
+        live.scan_all()?;
+        let last = live.scan.as_ref().map_or(0, |scan| scan.last_sequence);
+        if after > last {
+            return Err(Error::CursorLost { cursor: after, last });
+        }
+        Ok(live)
+    }
+
+    /// The sequence number to pass as `after` to go on behind what was given out.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// The next change that is durable now; `None` if there is none for now.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if the log cannot be read; the feed ends then.
+    pub fn poll(&mut self) -> Result<Option<LiveChange>> {
+        if self.failed {
+            return Ok(None);
+        }
+        let next = self.next_change();
+        self.failed = next.is_err();
+        next
+    }
+
+    /// The next change, waiting for it for `timeout` at most (`None`: for ever).
+    ///
+    /// # Errors
+    /// As for [`LiveChanges::poll`].
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<LiveChange>> {
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Some(change) = self.poll()? {
+                return Ok(Some(change));
+            }
+            if self.failed || timeout.is_some_and(|timeout| waited >= timeout) {
+                return Ok(None);
+            }
+            let step = timeout.map_or(POLL, |timeout| timeout.saturating_sub(waited).min(POLL));
+            self.env.clock.sleep(step);
+            waited = waited.saturating_add(step);
+        }
+    }
+
+    fn next_change(&mut self) -> Result<Option<LiveChange>> {
+        let mut scanned = false;
+        loop {
+            if let Some(record) = self.give.as_mut().and_then(|give| give.pending.pop_front()) {
+                if record.change.sequence <= self.cursor {
+                    continue;
+                }
+                let change = self.shown(record)?;
+                self.cursor = change.sequence;
+                return Ok(Some(change));
+            }
+            if self.advance_give()? {
+                continue;
+            }
+            if scanned {
+                return Ok(None);
+            }
+            scanned = true;
+            self.scan_all()?;
+        }
+    }
+
+    /// Takes the next promised frame; `false` if there is none for now.
+    fn advance_give(&mut self) -> Result<bool> {
+        let Some(give) = &mut self.give else { return Ok(false) };
+        match give.read()? {
+            Some(frame)
+                if Position::new(give.id.number, frame.end()) <= self.promise
+                    || frame.head.next_sequence() <= self.sealed_up_to.saturating_add(1) =>
+            {
+                let wanted = frame.head.next_sequence().saturating_sub(1) > self.cursor;
+                if wanted && frame.head.kind.has_records() {
+                    give.pending = frame.records(&give.path)?.into();
+                }
+                give.pass(&frame);
+                Ok(true)
+            }
+            Some(_) => Ok(false),
+            None => {
+                let behind = give.link();
+                match self.successor(behind)? {
+                    Some(next) => {
+                        self.give = Some(next);
+                        Ok(true)
+                    }
+                    None if Position::new(behind.id.number, self.give_at()) < self.promise_in(behind.id) => {
+                        Err(self.missing())
+                    }
+                    None => Ok(false),
+                }
+            }
+        }
+    }
+
+    fn give_at(&self) -> u64 {
+        self.give.as_ref().map_or(0, |give| give.at)
+    }
+
+    /// The promise as far as it speaks of a place inside this very file.
+    fn promise_in(&self, id: FileId) -> Position {
+        if self.promise.file == id.number { self.promise } else { Position::NONE }
+    }
+
+    fn missing(&self) -> Error {
+        let path = self.give.as_ref().map_or(&self.dir, |give| &give.path);
+        let expected = format!("a frame: the log is durable up to {}", self.promise);
+        Error::corrupt(path, self.give_at(), expected, "none", format!("changes behind {}", self.cursor))
+    }
+
+    /// Reads ahead to the end of what is written.
+    fn scan_all(&mut self) -> Result<()> {
+        if self.scan.is_none() {
+            self.scan = match self.start {
+                Start::At(id) => self.open_segment(id)?,
+                Start::Behind(link) => self.successor(link)?,
+            };
+            self.give = self.scan.clone();
+        }
+        loop {
+            let Some(scan) = &mut self.scan else { return Ok(()) };
+            if let Some(frame) = scan.read()? {
+                let end = Position::new(scan.id.number, frame.end());
+                let promise = if frame.head.kind == FrameKind::CleanClose { end } else { frame.head.promise };
+                self.promise = self.promise.max(promise);
+                if frame.head.kind.has_records() {
+                    self.gate_records(&frame)?;
+                }
+                if let Some(scan) = &mut self.scan {
+                    scan.pass(&frame);
+                }
+                continue;
+            }
+            let link = scan.link();
+            if let Some(next) = self.successor(link)? {
+                self.scan = Some(next);
+            } else if self.was_cut(link)? {
+                // A recovery went on from an earlier frame: nothing beyond the promise was given out, so look again from there.
+                self.scan = self.give.clone();
+                if self.scan.as_ref().is_none_or(|scan| scan.link() == link) {
+                    return Ok(());
+                }
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells the gate of the annotations in a frame.
+    fn gate_records(&mut self, frame: &Frame) -> Result<()> {
+        let (Some(scan), Some(memtable)) = (&self.scan, self.gate.active()) else { return Ok(()) };
+        for record in frame.records(&scan.path)? {
+            if let Change::Annotation(annotation) = &record.change.change {
+                memtable.insert_annotation(record.change.sequence, annotation)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment that follows a place: of several the newest, since the others are leftovers of a recovery.
+    fn successor(&mut self, link: Link) -> Result<Option<Cursor>> {
+        let mut best: Option<(Cursor, SegmentHeader)> = None;
+        for id in self.segments_above(link.id.number)? {
+            let Some((cursor, header)) = self.read_header(id)? else { continue };
+            let found = Link {
+                id: header.predecessor,
+                sequence: header.predecessor_sequence,
+                checksum: header.predecessor_checksum,
+            };
+            if found == link && best.as_ref().is_none_or(|(best, _)| best.id < id) {
+                best = Some((cursor, header));
+            }
+        }
+        Ok(best.map(|(cursor, header)| {
+            self.promise = self.promise.max(header.promise);
+            cursor
+        }))
+    }
+
+    /// Whether a later segment names this one as its predecessor, but another frame of it.
+    fn was_cut(&self, link: Link) -> Result<bool> {
+        for id in self.segments_above(link.id.number)? {
+            if let Some((_, header)) = self.read_header(id)?
+                && header.predecessor == link.id
+                && header.predecessor_sequence < link.sequence
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn segments_above(&self, number: u64) -> Result<Vec<FileId>> {
+        let entries = self.env.fs.read_dir(&self.dir).context("list", &self.dir)?;
+        let ids = entries.iter().filter(|entry| !entry.is_dir).filter_map(|entry| FileId::parse(&entry.name));
+        Ok(ids
+            .filter(|(id, kind)| *kind == FileKind::Segment && id.number > number)
+            .map(|(id, _)| id)
+            .collect())
+    }
+
+    fn open_segment(&mut self, id: FileId) -> Result<Option<Cursor>> {
+        let Some((cursor, header)) = self.read_header(id)? else {
+            let path = self.dir.join(id.file_name(FileKind::Segment));
+            return Err(Error::corrupt(&path, 0, "the header of a segment", "none", "the change feed"));
+        };
+        self.promise = self.promise.max(header.promise);
+        Ok(Some(cursor))
+    }
+
+    /// The start of a segment; `None` for a file that is not one (yet): a spare has no header before it is used.
+    fn read_header(&self, id: FileId) -> Result<Option<(Cursor, SegmentHeader)>> {
+        let path = self.dir.join(id.file_name(FileKind::Segment));
+        let file = match self.env.fs.open(&path, Access::Read) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.context("open", &path)?,
+        };
+        let bytes = match read_vec_at(&*file, SEGMENT_HEADER_LEN, 0) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other.context("read", &path)?,
+        };
+        let header = match SegmentHeader::decode(&path, &bytes, &self.store, id) {
+            Ok(header) => header,
+            Err(Error::Corrupt(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let cursor = Cursor {
+            path,
+            reader: FrameReader::new(file.clone()),
+            len: 0,
+            file,
+            id,
+            salt: header.salt,
+            at: SEGMENT_HEADER_LEN as u64,
+            last_sequence: header.predecessor_sequence,
+            last_checksum: header.predecessor_checksum,
+            pending: Default::default(),
+        };
+        Ok(Some((cursor, header)))
+    }
+
+    /// The change without what is hidden.
+    fn shown(&self, record: DecodedRecord) -> Result<LiveChange> {
+        let logged = record.change;
+        let kind = match logged.change {
+            Change::Annotation(annotation) => LiveChangeKind::Annotation(annotation),
+            Change::Revision { entity, row, .. } => {
+                let hidden = self.gate.visibility(&entity, row.number)?.hidden;
+                let mut fields = Fields::decode(&row.cold).map_err(|bad| {
+                    Error::malformed(
+                        &self.dir,
+                        0,
+                        bad,
+                        format!("metadata of revision {} of {entity}", row.number),
+                    )
+                })?;
+                fields.resolve(row.sequence);
+                conceal(&mut fields, hidden);
+                LiveChangeKind::Revision { entity, row: Box::new(row), fields: Box::new(fields), hidden }
+            }
+        };
+        Ok(LiveChange {
+            sequence: logged.sequence,
+            commit_rest: logged.commit_rest,
+            commit_time: Timestamp(logged.commit_time),
+            kind,
+        })
+    }
+}
+
+impl Clone for Cursor {
+    fn clone(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            file: self.file.clone(),
+            reader: FrameReader::new(self.file.clone()),
+            len: self.len,
+            id: self.id,
+            salt: self.salt,
+            at: self.at,
+            last_sequence: self.last_sequence,
+            last_checksum: self.last_checksum,
+            pending: self.pending.clone(),
+        }
+    }
+}
+
+impl Cursor {
+    /// The frame at the cursor, if it is there and follows the one before.
+    fn read(&mut self) -> Result<Option<Frame>> {
+        if let Some(frame) = self.read_once()? {
+            return Ok(Some(frame));
+        }
+        // What was read ahead, and the file's length, may be of an earlier moment.
+        self.reader = FrameReader::new(self.file.clone());
+        self.len = self.file.len().context("read the length of", &self.path)?;
+        self.read_once()
+    }
+
+    fn read_once(&mut self) -> Result<Option<Frame>> {
+        Ok(match self.reader.frame_at(&self.path, self.at, self.len, Some(self.salt))? {
+            Found::Frame(frame)
+                if frame.head.prev_checksum == self.last_checksum
+                    && frame.head.first_sequence == self.last_sequence.saturating_add(1) =>
+            {
+                Some(frame)
+            }
+            _ => None,
+        })
+    }
+
+    /// Moves behind a frame that was read here.
+    fn pass(&mut self, frame: &Frame) {
+        self.at = frame.end();
+        self.last_checksum = frame.head.checksum;
+        self.last_sequence = frame.head.next_sequence().saturating_sub(1);
+    }
+
+    fn link(&self) -> Link {
+        Link { id: self.id, sequence: self.last_sequence, checksum: self.last_checksum }
+    }
+}
+
+/// Where to begin for changes behind `after`.
+fn start_for(state: &State, after: u64) -> Start {
+    let next = after.saturating_add(1);
+    let inside =
+        state.value_files.values().find(|info| (info.sequence_first..=info.sequence_last).contains(&next));
+    let last = state.value_files.values().max_by_key(|info| info.id.number);
+    match (inside, last) {
+        (Some(info), _) => Start::At(info.id),
+        (None, Some(last)) => {
+            Start::Behind(Link { id: last.id, sequence: last.sequence_last, checksum: last.last_checksum })
+        }
+        (None, None) => Start::Behind(Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 }),
+    }
+}
+
+/// The manifest's state, and a view that knows the annotations that are in tables.
+fn read_gate(env: &Env, dir: &Path) -> Result<(Arc<State>, IndexView)> {
+    let mut tries = 0;
+    loop {
+        let (manifest, _) = Manifest::open(env, dir, OpenMode::ReadOnly, &Limits::PRODUCTION)?;
+        let manifest = Arc::new(manifest);
+        let state = manifest.state();
+        let cache = Arc::new(Cache::new(CACHE_BYTES));
+        let tables = Tables::new(env, &manifest, &cache, TableReads::Read, &Limits::PRODUCTION);
+        let annotations = state.tables.values().filter(|table| table.keyspace != KEYSPACE_REVISIONS);
+        match Levels::open(annotations, &tables) {
+            Ok(levels) => {
+                let memtable = Arc::new(Memtable::new(MEMTABLE_BYTES));
+                return Ok((state, IndexView::new(memtable, Arc::new(levels))));
+            }
+            Err(Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && tries < TRIES =>
+            {
+                tries += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl std::fmt::Debug for LiveChanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveChanges")
+            .field("dir", &self.dir)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}
