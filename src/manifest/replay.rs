@@ -250,7 +250,8 @@ impl<'a> Replay<'a> {
                 }
             }
         }
-        if let Some(header) = frame::peek(self.bytes, self.out.salt, self.at).filter(|header| self.is_next(header))
+        if let Some(header) =
+            frame::peek(self.bytes, self.out.salt, self.at).filter(|header| self.is_next(header))
             && last_used >= header.frame_len()
         {
             let found =

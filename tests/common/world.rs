@@ -147,6 +147,18 @@ impl World {
         assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Latched), "the machine is off: {error:?}");
     }
 
+    /// Closes the store for good: the machine and what is on it.
+    pub fn shut(mut self) -> (recension::sim::SimEnv, Model) {
+        self.settle_flights();
+        self.learn();
+        self.store().close().expect("closed");
+        self.store = None;
+        match self.surroundings {
+            Surroundings::Sim(machine) => (*machine, self.model),
+            Surroundings::Os(_) => panic!("only simulated machines are taken apart"),
+        }
+    }
+
     // ---- writing
 
     fn name(&self, entity: u8) -> Vec<u8> {
