@@ -100,7 +100,7 @@ impl Inner {
                 self.rotate();
             }
         }
-        while self.flush_one()? {}
+        while self.latching(self.flush_one())? {}
         self.wake_background();
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Inner {
             let bytes = job.bytes();
             let of = done.saturating_add(bytes);
             let stop = || self.is_ending() || progress.borrow_mut().step("compact", done, of).is_err();
-            self.run_compaction(&job, &stop)?;
+            self.latching(self.run_compaction(&job, &stop))?;
             done = of;
         }
     }
