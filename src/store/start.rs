@@ -354,14 +354,21 @@ impl Inner {
         marked.and(removed)
     }
 
-    /// Gives back the space behind the last frame.
+    /// Gives back the space behind the last frame, and has the manifest say where that ends.
     fn trim(&self) -> Result<()> {
-        let (segment, end) = {
+        let (segment, end, has_changes) = {
             let log = self.log.lock();
-            (log.segment.clone(), log.end)
+            (log.segment.clone(), log.end, log.last_sequence > log.active.header().predecessor_sequence)
         };
         segment.file.set_len(end).context("trim", &segment.path)?;
-        segment.file.sync_data().context("sync", &segment.path)
+        segment.file.sync_data().context("sync", &segment.path)?;
+        let promise = (segment.id.number, end);
+        if has_changes && self.manifest.state().promise != promise {
+            // Nothing in the log speaks for its own end: were the file cut short later, the rest would look like a torn tail.
+            // (Without changes there is nothing to lose, and the segment may be left over and removed.)
+            self.manifest.commit(vec![Edit::SetPromise { file: promise.0, offset: promise.1 }])?;
+        }
+        Ok(())
     }
 }
 
