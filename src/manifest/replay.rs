@@ -2,7 +2,8 @@
 //!
 //! A frame that is not valid at X is damage if and only if something says that X was durable: a valid frame behind it whose
 //! `synced` is beyond X, or bytes behind the end that the frame's own header gives it (the next frame is written only after
-//! this one was synced). Else the file ends at X.
+//! this one was synced; the header has a check of its own, for a torn length would leave bytes behind as well). Else the file
+//! ends at X.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -249,8 +250,9 @@ impl<'a> Replay<'a> {
                 }
             }
         }
-        if let Some(header) = frame::peek(self.bytes, self.at).filter(|header| self.is_next(header))
-            && self.was_promised(&header)
+        if let Some(header) =
+            frame::peek(self.bytes, self.out.salt, self.at).filter(|header| self.is_next(header))
+            && last_used >= header.frame_len()
         {
             let found =
                 "other bytes, though more was written behind it, which is done only once it is durable";
@@ -269,17 +271,6 @@ impl<'a> Replay<'a> {
             FrameKind::Promise => false,
         };
         fits && header.predecessor == self.out.chain
-    }
-
-    /// Whether what stands behind the frame that this header announces looks like its promise. (That there are other bytes says
-    /// nothing: in a torn frame the announced length may be torn too.)
-    fn was_promised(&self, header: &FrameHeader) -> bool {
-        let end = self.at.saturating_add(header.frame_len());
-        frame::peek(self.bytes, end).is_some_and(|promise| {
-            promise.kind == FrameKind::Promise
-                && promise.number == header.number
-                && promise.synced == end as u64
-        })
     }
 
     fn damage(&self, expected: &str, found: &str) -> Error {

@@ -48,7 +48,7 @@ impl Table {
             }
         }
         if !std::mem::replace(&mut self.printed, true) {
-            let names: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let names: Vec<_> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
             self.line(out, &names, true)?;
         }
         for row in std::mem::take(&mut self.rows) {
