@@ -50,9 +50,9 @@ impl Inner {
 
     /// After a job that failed: what it made is not part of the store. Best effort, as whatever is left is removed at the next open.
     fn clean_up(&self, tables: &Tables, result: &Result<()>) {
-        // Latched means that the manifest may name the files.
+        // After any other failure the store latches: the manifest may name the files, or a sync failed, which is not tried again.
         if let Err(error) = result
-            && !matches!(error, Error::Latched { .. })
+            && matches!(error, Error::OutOfSpace { .. } | Error::Cancelled)
             && let Err(error) = tables.give_up()
         {
             tracing::warn!(%error, "could not remove the files of a job that failed");

@@ -223,10 +223,8 @@ impl World {
             return Ok(());
         }
         self.n += 1;
-        let latched = |store: &Store| store.stats().map_or(true, |stats| stats.latched.is_some());
-        if self.store.as_ref().is_none_or(latched) {
-            self.reopen()?;
-        }
+        // What failed may show only now.
+        self.reopen()?;
         (self.errors, self.limited) = (false, false);
         for n in 0..3 {
             let edit = Edit {
@@ -705,6 +703,7 @@ impl World {
 
     /// Whether an error that is neither a refusal nor a conflict may be.
     fn excused(&mut self, what: &str, error: &Error) -> Done {
+        self.look_for_silent_damage();
         self.note(error.kind() as u64);
         let off = self.machine.fs.is_off();
         let fine = match error.kind() {
