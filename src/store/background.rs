@@ -212,7 +212,7 @@ impl Inner {
     /// A failure of work on files latches, whoever asked for the work: a sync may be what failed, and it is not to be tried again.
     pub(crate) fn latching<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| match error {
-            Error::OutOfSpace { .. } | Error::Cancelled | Error::Latched { .. } => error,
+            Error::OutOfSpace { .. } | Error::Cancelled => error,
             Error::Invalid { .. } if self.closed.load(Ordering::Acquire) => error,
             error => self.latch(&error),
         })

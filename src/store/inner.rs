@@ -106,7 +106,11 @@ impl Inner {
         let cause = self.latch.get_or_init(|| {
             probe!("store: latched");
             tracing::error!(%cause, "the store takes no more writes");
-            Arc::from(cause.to_string())
+            match cause {
+                // The manifest's own.
+                Error::Latched { cause } => cause.clone(),
+                cause => Arc::from(cause.to_string()),
+            }
         });
         self.watch.notify();
         self.wake_background();
