@@ -243,6 +243,15 @@ pub fn prepare_dir(fs: &dyn Fs, dir: &Path) -> Result<()> {
     for parent in new.iter().rev().filter_map(|path| path.parent()) {
         fs.sync_dir(parent).context("sync the directory", parent)?;
     }
+    // Those that are there may have been made a moment ago by a process that ended before it could sync their names.
+    for path in dir.ancestors().filter(|path| !new.contains(path)) {
+        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { break };
+        match fs.sync_dir(parent) {
+            // What we may not even list we did not make.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => break,
+            other => other.context("sync the directory", parent)?,
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A frame that is not valid at X is damage if and only if something says that X was durable: a valid frame behind it whose
 //! `synced` is beyond X, or bytes behind the end that the frame's own header gives it (the next frame is written only after
-//! this one was synced). Else the file ends at X.
+//! this one was synced; the header has a check of its own, for a torn length would leave bytes behind as well). Else the file
+//! ends at X.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -249,7 +250,8 @@ impl<'a> Replay<'a> {
                 }
             }
         }
-        if let Some(header) = frame::peek(self.bytes, self.at).filter(|header| self.is_next(header))
+        if let Some(header) =
+            frame::peek(self.bytes, self.out.salt, self.at).filter(|header| self.is_next(header))
             && last_used >= header.frame_len()
         {
             let found =

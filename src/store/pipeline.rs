@@ -137,7 +137,7 @@ impl Inner {
             // Nothing to write; the answer may still rest on a pending head, or on one that is to be made durable.
             let published = self.published();
             let result = Ok(Committed { sequence: pipeline.next_sequence - 1, outcomes: assigned.outcomes });
-            let sync = sync && self.durable() < published;
+            let sync = sync && (rests_on_pending || self.durable() < published);
             if rests_on_pending || sync {
                 pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: None, result });
             } else {

@@ -147,6 +147,18 @@ impl World {
         assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Latched), "the machine is off: {error:?}");
     }
 
+    /// Closes the store for good: the machine and what is on it.
+    pub fn shut(mut self) -> (recension::sim::SimEnv, Model) {
+        self.settle_flights();
+        self.learn();
+        self.store().close().expect("closed");
+        self.store = None;
+        match self.surroundings {
+            Surroundings::Sim(machine) => (*machine, self.model),
+            Surroundings::Os(_) => panic!("only simulated machines are taken apart"),
+        }
+    }
+
     // ---- writing
 
     fn name(&self, entity: u8) -> Vec<u8> {
@@ -379,6 +391,9 @@ impl World {
         if let Some(put) = between {
             let spec = self.single(put);
             self.commit(spec, Durability::Buffered);
+            if self.surroundings.is_off() {
+                return;
+            }
         }
         let mut spec = Spec::default();
         let mut heads = std::collections::BTreeMap::new();
@@ -505,6 +520,7 @@ impl World {
                 assert_eq!((store.published(), store.durable()), (self.model.last(), self.model.last()));
                 (self.acknowledged, self.durable) = (self.model.last(), self.model.last());
                 self.store = Some(store);
+                self.learn();
             }
             Err(error) => assert!(self.surroundings.is_off(), "{error:?}"),
         }

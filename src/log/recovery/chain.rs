@@ -206,7 +206,11 @@ fn blame(
         false => format!("though the index holds changes up to {}", input.flushed),
     };
     let missing = |dir: &Path| {
-        let expected = format!("a segment that follows {end}");
+        let expected = match end.offset {
+            // A sealed segment, to its end.
+            u64::MAX => format!("a segment that follows file {:08x}", end.file),
+            _ => format!("a segment that follows {end}"),
+        };
         lost(dir, 0, expected, next_sequence, &why)
     };
     match (log.chain.last(), first_later) {
@@ -220,6 +224,11 @@ fn blame(
             if log.promise.file == end.file || first_later.is_some() || behind_last.frames > 0 =>
         {
             lost(survey.active.path(), survey.chain.end, survey.expected, next_sequence, &why)
+        }
+        // It was cut short, or what followed it is gone.
+        (Some(survey), None) if !survey.is_sealed() => {
+            let expected = "further frames, or a segment that follows";
+            lost(survey.active.path(), survey.chain.end, expected, next_sequence, &why)
         }
         _ => missing(input.dir),
     }

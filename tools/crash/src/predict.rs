@@ -88,7 +88,7 @@ pub enum Predicted {
     /// A commit with these outcomes.
     Commit(Commit, Vec<Outcome>),
     /// Nothing is written; the answer rests on what was submitted up to that sequence.
-    Nothing(Vec<Outcome>),
+    Nothing(Vec<Outcome>, u64),
     /// The same, because the request was carried out before.
     Replayed(Vec<Outcome>, u64),
     Conflict {
@@ -208,7 +208,8 @@ impl Model {
             }
         }
         if changes.is_empty() {
-            return Predicted::Nothing(outcomes);
+            let newest = batch.changes.iter().filter_map(|sent| self.newest(&sent.entity));
+            return Predicted::Nothing(outcomes, newest.map(|rev| rev.sequence).max().unwrap_or(0));
         }
         if !batch.run {
             let n = changes.len() as u32;
