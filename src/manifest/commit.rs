@@ -147,6 +147,11 @@ impl Manifest {
         Ok(ids)
     }
 
+    /// Ends all commits: the directory may belong to somebody else from here on.
+    pub fn retire(&self) {
+        self.writer.lock().latched.get_or_insert_with(|| "the store was closed".into());
+    }
+
     /// Why there are no more commits, if so.
     pub fn latched(&self) -> Option<Arc<str>> {
         self.writer.lock().latched.clone()

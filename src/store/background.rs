@@ -11,10 +11,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::inner::Inner;
+use super::leader::Rolled;
 use super::open::OpenReport;
 use crate::env::JobClass;
 use crate::index::memtable::Memtable;
-use crate::log::ActiveSegment;
 use crate::{Error, Result};
 
 /// How long to wait before trying again after the disk was full.
@@ -28,14 +28,15 @@ pub(crate) struct Background {
     compact: AtomicBool,
     seal: AtomicBool,
     promise: AtomicBool,
+    lead: AtomicBool,
     /// Jobs that hold the store now.
     running: AtomicUsize,
     /// Held by whoever flushes, seals or compacts: each is done by one thread at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) sealing: Mutex<()>,
     pub(crate) compacting: Mutex<()>,
-    /// Segments that were rolled over and are to be sealed, oldest first, with their last sequence number.
-    to_seal: Mutex<Vec<(Arc<ActiveSegment>, u64)>>,
+    /// Segments that were rolled over and are to be sealed, oldest first.
+    to_seal: Mutex<Vec<Rolled>>,
     /// The last background job found the disk full.
     full: Mutex<Option<Error>>,
     pub(crate) open_report: OpenReport,
@@ -48,6 +49,14 @@ impl Background {
 
     pub(crate) fn begin_spare(&self) -> bool {
         !self.spare.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn begin_lead(&self) -> bool {
+        !self.lead.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_lead(&self) {
+        self.lead.store(false, Ordering::Release);
     }
 
     pub(crate) fn end_spare(&self) {
@@ -78,6 +87,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let last = self.0.background.running.fetch_sub(1, Ordering::AcqRel) == 1;
         if last && self.0.closed.load(Ordering::Acquire) {
+            self.0.manifest.retire();
             *self.0.lock.lock() = None;
         }
     }
@@ -189,9 +199,12 @@ impl Inner {
         self.closed.load(Ordering::Acquire) || self.latch.get().is_some()
     }
 
-    /// Queues the sealing of a segment that gets no more frames.
-    pub(crate) fn seal_in_background(self: &Arc<Self>, active: Arc<ActiveSegment>, last_sequence: u64) {
-        self.background.to_seal.lock().push((active, last_sequence));
+    /// Queues the sealing of segments that get no more frames. Called when all their frames are applied.
+    pub(crate) fn seal_in_background(self: &Arc<Self>, rolled: &mut Vec<Rolled>) {
+        if rolled.is_empty() {
+            return;
+        }
+        self.background.to_seal.lock().append(rolled);
         self.once(JobClass::Flush, Duration::ZERO, |background| &background.seal, |inner| inner.seal_all());
     }
 
@@ -200,8 +213,8 @@ impl Inner {
         let _one_at_a_time = self.background.sealing.lock();
         self.check_writable()?;
         loop {
-            let Some((active, last)) = self.background.to_seal.lock().first().cloned() else { return Ok(()) };
-            self.seal_one(&active, last)?;
+            let Some(rolled) = self.background.to_seal.lock().first().cloned() else { return Ok(()) };
+            self.seal_one(&rolled)?;
             self.background.to_seal.lock().remove(0);
         }
     }

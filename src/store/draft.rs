@@ -293,8 +293,6 @@ impl Batch {
         // No number is above it, and the format has no other word for "all later ones".
         let last = last.min(REVISION_NUMBER_MAX);
         let entity = Entity::new(entity)?;
-        // "All later ones too" is the largest number that a revision can have.
-        let last = last.min(crate::limits::REVISION_NUMBER_MAX);
         self.ops.push(Op::Annotate(Annotation { entity, first, last, kind, fields, actor, reason }));
         Ok(self)
     }

@@ -35,6 +35,8 @@ impl Inner {
         }
         let at = self.published();
         let Some(row) = self.view.load().find(entity, &Bound::at(at))? else { return Ok(None) };
+        // A slice of a block would pin the block.
+        let row = Row { cold: Bytes::copy_from_slice(&row.cold), ..row };
         let entry = Arc::new(HeadEntry { entity: Entity::new(entity)?, row, at });
         if last() <= at {
             self.heads.put(hash, entry.clone());

@@ -160,12 +160,16 @@ impl Revision {
         slots.iter().map(|(role, reference)| Ok((role.clone(), read(reference)?))).collect()
     }
 
-    /// The digest of the main content.
+    /// The digest of the main content; `None` if it is hidden or there is none.
     ///
     /// # Errors
     /// As for [`Revision::content`].
     pub fn digest(&self) -> Result<Option<Digest>> {
         match self.row.content {
+            // It would tell whether a guess is right.
+            Some(_) if self.inner.hidden(&self.entity, self.row.number)?.contains(FieldMask::CONTENT) => {
+                Ok(None)
+            }
             Some(reference) => self.inner.values().digest(reference.address).map(Some),
             None => Ok(None),
         }

@@ -15,7 +15,7 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Access, File, JobClass};
 use crate::error::IoContext;
 use crate::limits::Limits;
-use crate::log::SEGMENT_HEADER_LEN;
+use crate::log::{FrameKind, SEGMENT_HEADER_LEN};
 use crate::{Error, Result};
 
 /// A segment's file while it is being written.
@@ -80,8 +80,12 @@ impl Tail {
 
 impl Inner {
     /// Makes room for a frame of `len` bytes with `records` records, by extending the tail or preparing the next segment.
-    pub(crate) fn make_space(&self, len: usize, records: u64) -> Result<()> {
+    pub(crate) fn make_space(&self, len: usize, records: u64, kind: FrameKind) -> Result<()> {
         let _one_at_a_time = self.space.lock();
+        if kind != FrameKind::CleanClose {
+            // The directory may be somebody else's by now.
+            self.check_writable()?;
+        }
         let limits = &self.options.limits;
         let len = len as u64;
         let (segment, needed, spare) = {

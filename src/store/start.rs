@@ -1,7 +1,7 @@
 //! From a recovered log to a running store.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -98,6 +98,8 @@ impl Opening {
             view: ArcSwap::from_pointee(self.view),
             values: ArcSwap::from_pointee(ValueMap::new(values)),
             view_lock: Mutex::new(()),
+            install_lock: Mutex::new(()),
+            closing: Mutex::new(()),
             last_sequence,
             pipeline: Mutex::new(Pipeline {
                 next_sequence,
@@ -219,6 +221,7 @@ fn log_at(
         promise_written: promise,
         unsynced: Vec::new(),
         zeroed: end,
+        rolled: Vec::new(),
         buffer: Vec::new(),
     };
     (log, tail)
@@ -269,12 +272,15 @@ impl crate::env::File for NoFile {
 impl Inner {
     /// Closes: everything gathered is written and synced, the log trimmed and marked, the lock given up.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        // A second caller waits for the first and then finds nothing to do: what it did to the files now would be done to those of
+        // whoever opened the store in between.
+        let _closing = self.closing.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         if self.read_only {
             self.set_closed();
             *self.lock.lock() = None;
-            return Ok(());
-        }
-        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
             return Ok(());
         }
         let mut result = Ok(());
@@ -287,21 +293,24 @@ impl Inner {
             result = result.and_then(|()| self.seal_all());
         }
         let ended = self.end_log();
-        // Jobs look at `closed` every few hundred rows.
+        // Jobs look at `closed` every few hundred rows, and again when they have got one of these.
         drop(self.background.compacting.lock());
         drop(self.background.flushing.lock());
         drop(self.background.sealing.lock());
+        self.manifest.retire();
         *self.lock.lock() = None;
         result.and(ended)
     }
 
     /// The last handle was dropped: the same without waiting for any background work.
     pub(crate) fn abandon(self: &Arc<Self>) {
-        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
+        let _closing = self.closing.lock();
+        if self.closed.load(Ordering::Acquire) {
             return;
         }
         if self.read_only {
             self.set_closed();
+            *self.lock.lock() = None;
             return;
         }
         if let Err(error) = self.end_log() {
@@ -309,12 +318,13 @@ impl Inner {
         }
         // The lock goes with the last job that holds the store.
         if self.background.is_idle() {
+            self.manifest.retire();
             *self.lock.lock() = None;
         }
     }
 
     fn set_closed(&self) {
-        self.closed.store(true, std::sync::atomic::Ordering::Release);
+        self.closed.store(true, Ordering::Release);
         self.watch.notify();
         self.wake_background();
     }
@@ -333,11 +343,19 @@ impl Inner {
         // What the mark promises must be durable before it is written.
         let synced = self.sync_now();
         let marked = synced
-            .and_then(|()| self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true)));
-        self.release_reserve();
-        marked?;
+            .and_then(|()| self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true)))
+            .and_then(|()| self.trim());
         // A spare may just be being prepared.
         drop(self.space.lock());
+        self.release_reserve();
+        let spare = self.pipeline.lock().spare.take();
+        let removed =
+            spare.map_or(Ok(()), |spare| self.env.fs.remove_file(&spare.path).context("remove", &spare.path));
+        marked.and(removed)
+    }
+
+    /// Gives back the space behind the last frame.
+    fn trim(&self) -> Result<()> {
         let (segment, end, has_changes) = {
             let log = self.log.lock();
             (log.segment.clone(), log.end, log.last_sequence > log.active.header().predecessor_sequence)
@@ -348,11 +366,8 @@ impl Inner {
         if has_changes && self.manifest.state().promise != promise {
             // Nothing in the log speaks for its own end: were the file cut short later, the rest would look like a torn tail.
             // (Without changes there is nothing to lose, and the segment may be left over and removed.)
-            self.manifest.commit(vec![Edit::SetPromise { file: promise.0, offset: promise.1 }])?;
-        }
-        let spare = self.pipeline.lock().spare.take();
-        if let Some(spare) = spare {
-            self.env.fs.remove_file(&spare.path).context("remove", &spare.path)?;
+            let promise = Edit::SetPromise { file: promise.0, offset: promise.1 };
+            self.with_reserve(|| self.manifest.commit(vec![promise.clone()]))?;
         }
         Ok(())
     }

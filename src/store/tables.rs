@@ -63,7 +63,11 @@ impl Tables {
         let mut edits = Vec::with_capacity(made.len());
         for (id, kind) in made {
             let path = self.0.manifest.files().path(id, kind);
-            self.0.env.fs.remove_file(&path).context("remove", &path)?;
+            match self.0.env.fs.remove_file(&path) {
+                // Announced, but not created any more.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                other => other.context("remove", &path)?,
+            }
             edits.push(Edit::IntentDone(id));
         }
         if !edits.is_empty() {

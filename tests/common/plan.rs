@@ -204,7 +204,9 @@ impl Staged<'_> {
             Body::Tombstone => {}
             Body::Revert(number) => {
                 let old = self.model.revisions(entity, u64::MAX).find(|seen| seen.rev.number == *number);
-                reuse(&mut rev, old.ok_or(Planned::Invalid("no such revision"))?.rev)?;
+                let old = old.ok_or(Planned::Invalid("no such revision"))?.rev;
+                self.require_shown(entity, old)?;
+                reuse(&mut rev, old)?;
             }
             Body::Undelete => {
                 if !head.as_ref().is_some_and(|head| head.deleted) {
@@ -214,8 +216,10 @@ impl Staged<'_> {
                 if self.earlier.iter().any(|step| puts(&step)) {
                     return Err(Planned::Invalid("its content is in the same batch"));
                 }
-                let old = self.model.revisions(entity, u64::MAX).rfind(|seen| seen.rev.content.is_some());
-                reuse(&mut rev, old.ok_or(Planned::Invalid("nothing to bring back"))?.rev)?;
+                let old = self.model.revisions(entity, u64::MAX).rfind(|seen| !seen.rev.deleted);
+                let old = old.ok_or(Planned::Invalid("nothing to bring back"))?.rev;
+                self.require_shown(entity, old)?;
+                reuse(&mut rev, old)?;
             }
         }
         for (role, bytes) in &write.slots {
@@ -236,11 +240,22 @@ impl Staged<'_> {
     fn is_unchanged(&self, entity: &[u8], head: Option<&Rev>, rev: &Rev) -> bool {
         let Some(head) = head.filter(|head| !head.deleted) else { return false };
         let (Some((old, _)), Some((new, _))) = (&head.content, &rev.content) else { return false };
-        // What an earlier step of the same batch hides counts, too.
+        !self.is_hidden(entity, head.number) && Digest::of(old) == Digest::of(new)
+    }
+
+    /// Whether a content is hidden; what an earlier step of the same batch hides counts, too.
+    fn is_hidden(&self, entity: &[u8], number: u64) -> bool {
         let mut with_batch = self.model.clone();
         with_batch.push(self.changes.clone());
-        let hidden = with_batch.hidden(entity, head.number, u64::MAX).contains(FieldMask::CONTENT);
-        !hidden && Digest::of(old) == Digest::of(new)
+        with_batch.hidden(entity, number, u64::MAX).contains(FieldMask::CONTENT)
+    }
+
+    /// A content that is hidden must not come back to light as that of a new revision.
+    fn require_shown(&self, entity: &[u8], old: &Rev) -> Result<(), Planned> {
+        match self.is_hidden(entity, old.number) {
+            true => Err(Planned::Invalid("its content is hidden")),
+            false => Ok(()),
+        }
     }
 }
 

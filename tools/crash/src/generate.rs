@@ -151,7 +151,9 @@ impl<'a> Maker<'a> {
             10 => Op::Checkpoint,
             11 => Op::Jobs(self.rng.below(6) as u8 + 1),
             12 => Op::Advance(*self.rng.pick(&[1_000, 60_000, 600_000]).unwrap_or(&1000)),
-            13 => Op::ClockJump(*self.rng.pick(&[-10_000_000_000, -1, 1_000_000, 7_200_000_000]).unwrap_or(&-1)),
+            13 => {
+                Op::ClockJump(*self.rng.pick(&[-10_000_000_000, -1, 1_000_000, 7_200_000_000]).unwrap_or(&-1))
+            }
             14 => Op::Reopen,
             15 => Op::Read(self.entity()),
             16 => Op::Verify,
@@ -264,7 +266,10 @@ impl<'a> Maker<'a> {
             if_changed: self.rng.one_in(6),
             meta: if self.rng.one_in(3) { 0 } else { self.rng.next_u64() as u8 },
             authored: self.rng.one_in(4).then(|| {
-                *self.rng.pick(&[-1_000_000_000, 0, 5, 1_000_000, 3_600_000_000, 200_000_000_000]).unwrap_or(&0)
+                *self
+                    .rng
+                    .pick(&[-1_000_000_000, 0, 5, 1_000_000, 3_600_000_000, 200_000_000_000])
+                    .unwrap_or(&0)
             }),
             gap: if self.rng.one_in(10) { self.rng.below(5) as u8 + 1 } else { 0 },
             slots: if self.rng.one_in(12) { self.rng.below(3) as u8 } else { 0 },

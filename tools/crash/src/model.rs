@@ -129,9 +129,7 @@ impl Model {
                 Change::Rev(entity, rev) => {
                     self.entities.entry(entity.clone()).or_default().push(rev.clone())
                 }
-                Change::Note(note) => {
-                    self.notes.entry(note.entity.clone()).or_default().push(note.clone())
-                }
+                Change::Note(note) => self.notes.entry(note.entity.clone()).or_default().push(note.clone()),
             }
         }
         self.commits.push(commit);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use recension::sim::Prng;
 use recension::{
-    AsOf, ChangeKind, CheckDepth, Content, EntityRange, Error, ErrorKind, FieldMask, Head, Progress, Revision,
-    Store, Timestamp,
+    AsOf, ChangeKind, CheckDepth, Content, EntityRange, Error, ErrorKind, FieldMask, Head, Progress,
+    Revision, Store, Timestamp,
 };
 
 use crate::model::{Change, Model, Rev};
@@ -118,7 +118,10 @@ impl Oracle<'_> {
         let numbers: Vec<u64> = found.iter().map(Revision::number).collect();
         let wanted: Vec<u64> = expected.iter().rev().map(|rev| rev.number).collect();
         if numbers != wanted {
-            return failure("histories are whole", format!("{what}: revisions {numbers:?} instead of {wanted:?}"));
+            return failure(
+                "histories are whole",
+                format!("{what}: revisions {numbers:?} instead of {wanted:?}"),
+            );
         }
         // Oldest first, so that effective times are known of the one before.
         for (revision, rev) in found.iter().rev().zip(&expected) {
@@ -134,7 +137,10 @@ impl Oracle<'_> {
         }
         back.reverse();
         if back != wanted {
-            return failure("histories are whole", format!("{what}: from the back {back:?} instead of {wanted:?}"));
+            return failure(
+                "histories are whole",
+                format!("{what}: from the back {back:?} instead of {wanted:?}"),
+            );
         }
         Ok(())
     }
@@ -240,7 +246,13 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    fn same_head(&mut self, what: &str, entity: &Bytes, head: &Head, rev: Option<&std::sync::Arc<Rev>>) -> Checked {
+    fn same_head(
+        &mut self,
+        what: &str,
+        entity: &Bytes,
+        head: &Head,
+        rev: Option<&std::sync::Arc<Rev>>,
+    ) -> Checked {
         match (head, rev) {
             (Head::Absent, None) => Ok(()),
             (Head::Live(revision), Some(rev)) if !rev.tombstone => self.light(entity, revision, rev),
@@ -305,7 +317,10 @@ impl Oracle<'_> {
                 (Some(found), Some(rev)) => self.light(entity, found, rev)?,
                 _ => {
                     let wanted = rev.map(|rev| rev.sequence);
-                    return failure("revisions are found", format!("{what}: {found:?} instead of {wanted:?}"));
+                    return failure(
+                        "revisions are found",
+                        format!("{what}: {found:?} instead of {wanted:?}"),
+                    );
                 }
             }
         }
@@ -366,7 +381,10 @@ impl Oracle<'_> {
         }
         back.reverse();
         if back != wanted {
-            return failure("listings are whole", format!("{what}: from the back {back:?} instead of {wanted:?}"));
+            return failure(
+                "listings are whole",
+                format!("{what}: from the back {back:?} instead of {wanted:?}"),
+            );
         }
         Ok(())
     }
@@ -404,7 +422,8 @@ impl Oracle<'_> {
                 if revs.iter().any(|rev| !times.contains_key(&rev.sequence)) {
                     continue;
                 }
-                let time = |rev: &Rev| times.get(&rev.sequence).map_or(0, |t| if by == 0 { t.0 } else { t.1 });
+                let time =
+                    |rev: &Rev| times.get(&rev.sequence).map_or(0, |t| if by == 0 { t.0 } else { t.1 });
                 let limit = if by == 0 { commit + off } else { effective + off };
                 let rev = revs.iter().rev().find(|rev| time(rev) <= limit).cloned();
                 let what = format!("{} as of {as_of:?}", name(entity));
@@ -425,7 +444,10 @@ impl Oracle<'_> {
         if after > durable {
             return match changes {
                 Err(Error::CursorLost { cursor, last }) if (cursor, last) == (after, durable) => Ok(()),
-                other => failure("cursors are valid or lost", format!("{what}: {other:?}", other = other.map(|_| ()))),
+                other => failure(
+                    "cursors are valid or lost",
+                    format!("{what}: {other:?}", other = other.map(|_| ())),
+                ),
             };
         }
         let Some(changes) = self.take(&what, changes)? else { return Ok(()) };
@@ -437,7 +459,10 @@ impl Oracle<'_> {
             };
             n += 1;
             if (change.sequence, change.commit_rest) != (wanted.sequence(), wanted.rest()) {
-                return failure("the feed is the commit order", format!("{what}: {change:?} instead of {wanted:?}"));
+                return failure(
+                    "the feed is the commit order",
+                    format!("{what}: {change:?} instead of {wanted:?}"),
+                );
             }
             match (&change.kind, wanted) {
                 (ChangeKind::Revision(revision), Change::Rev(entity, rev)) => {
@@ -447,7 +472,10 @@ impl Oracle<'_> {
                         self.light(entity, revision, rev)?;
                     }
                     if change.commit_time != revision.commit_time() {
-                        return failure("the feed is the commit order", format!("{what}: commit time of {change:?}"));
+                        return failure(
+                            "the feed is the commit order",
+                            format!("{what}: commit time of {change:?}"),
+                        );
                     }
                 }
                 (ChangeKind::Annotation(found), Change::Note(note)) => {
@@ -457,16 +485,25 @@ impl Oracle<'_> {
                         && found.actor == "crash"
                         && found.reason == format!("{}", note.first);
                     if !same {
-                        return failure("the feed is the commit order", format!("{what}: {found:?} for {note:?}"));
+                        return failure(
+                            "the feed is the commit order",
+                            format!("{what}: {found:?} for {note:?}"),
+                        );
                     }
                 }
                 (found, wanted) => {
-                    return failure("the feed is the commit order", format!("{what}: {found:?} for {wanted:?}"));
+                    return failure(
+                        "the feed is the commit order",
+                        format!("{what}: {found:?} for {wanted:?}"),
+                    );
                 }
             }
         }
         if n < wanted.len() {
-            return failure("the feed is the commit order", format!("{what}: it ends after {n} of {}", wanted.len()));
+            return failure(
+                "the feed is the commit order",
+                format!("{what}: it ends after {n} of {}", wanted.len()),
+            );
         }
         Ok(())
     }
@@ -480,7 +517,10 @@ impl Oracle<'_> {
         }
         let at = self.store.published();
         if report.is_clean() && report.changes != at {
-            return failure("check finds nothing", format!("{} changes in the log instead of {at}", report.changes));
+            return failure(
+                "check finds nothing",
+                format!("{} changes in the log instead of {at}", report.changes),
+            );
         }
         Ok(report.rows)
     }

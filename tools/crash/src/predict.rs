@@ -19,7 +19,12 @@ pub struct Sent {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SentWhat {
     Write(SentWrite),
-    Note { kind: AnnotationKind, first: u64, last: u64, fields: FieldMask },
+    Note {
+        kind: AnnotationKind,
+        first: u64,
+        last: u64,
+        fields: FieldMask,
+    },
     Require,
     /// A transaction's read: the sequence of the head that was read, 0 for none.
     Read(u64),
@@ -27,7 +32,14 @@ pub enum SentWhat {
 
 impl std::fmt::Debug for SentWrite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} number {:?} if_changed {} slots {}", self.body, self.number, self.if_changed, self.rev.slots.len())
+        write!(
+            f,
+            "{:?} number {:?} if_changed {} slots {}",
+            self.body,
+            self.number,
+            self.if_changed,
+            self.rev.slots.len()
+        )
     }
 }
 
@@ -79,7 +91,11 @@ pub enum Predicted {
     Nothing(Vec<Outcome>),
     /// The same, because the request was carried out before.
     Replayed(Vec<Outcome>, u64),
-    Conflict { entity: Bytes, actual: HeadState, rests_on: u64 },
+    Conflict {
+        entity: Bytes,
+        actual: HeadState,
+        rests_on: u64,
+    },
     Invalid,
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use recension::limits::Limits;
 use recension::sim::{FaultKind, Faults, Prng, Rate, SimEnv, mix};
 use recension::{
-    ByteSize, Committed, Durability, Error, ErrorKind, Expect, Head, HeadState, Outcome, Snapshot, Store, TableReads,
-    Ticket,
+    ByteSize, Committed, Durability, Error, ErrorKind, Expect, Head, HeadState, Outcome, Snapshot, Store,
+    TableReads, Ticket,
 };
 
 use crate::coverage::Coverage;
@@ -472,7 +472,10 @@ impl World {
             self.incarnation = incarnation;
         }
         if self.model.truncate(last).is_none() {
-            return failure("what comes back is whole commits", format!("the log ends at {last}, inside one"));
+            return failure(
+                "what comes back is whole commits",
+                format!("the log ends at {last}, inside one"),
+            );
         }
         self.model.observe(last, last);
         Ok(())
@@ -482,7 +485,10 @@ impl World {
         self.store.clone().unwrap_or_else(|| panic!("the harness lost the store"))
     }
 
-    fn with_oracle<R>(&mut self, look: impl FnOnce(&mut Oracle<'_>) -> Result<R, Failure>) -> Result<R, Failure> {
+    fn with_oracle<R>(
+        &mut self,
+        look: impl FnOnce(&mut Oracle<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let store = self.store();
         let allowed = self.allowed();
         let mut oracle = Oracle { store: &store, model: &mut self.model, allowed, errors: 0 };
@@ -490,7 +496,9 @@ impl World {
         self.look_for_silent_damage();
         match result {
             // What went wrong may have come of what went wrong under it just now.
-            Err(Failure { oracle: "reads answer", .. }) if self.silent || self.machine.fs.is_off() => failure_unless(self),
+            Err(Failure { oracle: "reads answer", .. }) if self.silent || self.machine.fs.is_off() => {
+                failure_unless(self)
+            }
             other => other,
         }
     }
@@ -542,7 +550,10 @@ impl World {
         if let Some(commit) = sync
             && commit.last() > durable
         {
-            return failure("durable before visible", format!("{} is visible, {durable} is durable", commit.last()));
+            return failure(
+                "durable before visible",
+                format!("{} is visible, {durable} is durable", commit.last()),
+            );
         }
         self.model.observe(published, durable);
         self.note(published);
@@ -570,7 +581,9 @@ impl World {
                 }
                 None => Ok(()),
             },
-            Op::Transaction { reads, writes, between, sync } => self.transaction(reads, writes, between, *sync),
+            Op::Transaction { reads, writes, between, sync } => {
+                self.transaction(reads, writes, between, *sync)
+            }
             Op::WaitAll => self.wait_all(),
             Op::WaitOne => {
                 let at = self.rng().below(self.tickets.len() as u64) as usize;
@@ -838,18 +851,26 @@ impl World {
                 reached(&committed.outcomes, outcomes, *sequence)?;
                 self.coverage.count("request replayed");
             }
-            (Err(Error::Conflict { entity, actual, .. }), Predicted::Conflict { entity: wanted, actual: state, rests_on }) => {
+            (
+                Err(Error::Conflict { entity, actual, .. }),
+                Predicted::Conflict { entity: wanted, actual: state, rests_on },
+            ) => {
                 if entity.as_bytes() != &wanted[..] || actual != state {
                     return wrong(format!("a conflict on {entity} with {actual}"));
                 }
                 if published < *rests_on {
-                    return failure("answers do not overtake", format!("a conflict with {actual}, {published} is published"));
+                    return failure(
+                        "answers do not overtake",
+                        format!("a conflict with {actual}, {published} is published"),
+                    );
                 }
                 self.coverage.count("conflict");
             }
             (Err(Error::Invalid { .. }), Predicted::Invalid) => self.coverage.count("refused"),
-            (Err(Error::Invalid { .. } | Error::Conflict { .. }), Predicted::Invalid | Predicted::Conflict { .. })
-                if batch.changes.len() > 1 || batch.request.is_some() || depends(batch) => {}
+            (
+                Err(Error::Invalid { .. } | Error::Conflict { .. }),
+                Predicted::Invalid | Predicted::Conflict { .. },
+            ) if batch.changes.len() > 1 || batch.request.is_some() || depends(batch) => {}
             (Err(error), _) if error.kind() == ErrorKind::Latched => self.excused("a commit", error)?,
             (Err(error), _) if !reserved => {
                 if matches!(error, Error::Conflict { .. } | Error::Invalid { .. }) {
@@ -968,7 +989,8 @@ impl World {
                     Ok(head) => {
                         let found = head.revision().map(recension::Revision::sequence);
                         if found != wanted {
-                            let what = format!("{} at {sequence}: {found:?} instead of {wanted:?}", name(&entity));
+                            let what =
+                                format!("{} at {sequence}: {found:?} instead of {wanted:?}", name(&entity));
                             return failure("snapshots are right", what);
                         }
                     }
@@ -1003,17 +1025,25 @@ impl World {
             Err(error) => return failure("the manifest can be read", error.to_string()),
         };
         let mut known: BTreeMap<String, u64> = BTreeMap::new();
-        known.extend(state.tables.values().map(|it| (format!("{DIR}/{}", it.id.file_name(it.kind())), it.len)));
-        known.extend(state.value_files.values().map(|it| (format!("{DIR}/{}", it.id.file_name(it.kind)), it.len)));
+        known.extend(
+            state.tables.values().map(|it| (format!("{DIR}/{}", it.id.file_name(it.kind())), it.len)),
+        );
+        known.extend(
+            state.value_files.values().map(|it| (format!("{DIR}/{}", it.id.file_name(it.kind)), it.len)),
+        );
         let obsolete: BTreeSet<String> =
             state.obsolete.iter().map(|(id, kind)| format!("{DIR}/{}", id.file_name(*kind))).collect();
         let (mut segments, mut manifests) = (0, 0);
         let files = self.machine.fs.files();
         for path in files.iter().filter(|path| path.starts_with(&format!("{DIR}/"))) {
             if let Some(len) = known.remove(path) {
-                let found = self.machine.fs.read_file(path).map(|bytes| bytes.len() as u64).unwrap_or_default();
+                let found =
+                    self.machine.fs.read_file(path).map(|bytes| bytes.len() as u64).unwrap_or_default();
                 if found != len {
-                    return failure("files are as the manifest says", format!("{path}: {found} instead of {len}"));
+                    return failure(
+                        "files are as the manifest says",
+                        format!("{path}: {found} instead of {len}"),
+                    );
                 }
                 continue;
             }
@@ -1065,7 +1095,9 @@ impl World {
 fn depends(batch: &SentBatch) -> bool {
     use crate::predict::Body;
     batch.changes.iter().any(|sent| match &sent.what {
-        SentWhat::Write(write) => matches!(write.body, Body::Revert(_) | Body::Undelete) || write.number.is_some(),
+        SentWhat::Write(write) => {
+            matches!(write.body, Body::Revert(_) | Body::Undelete) || write.number.is_some()
+        }
         SentWhat::Note { .. } => true,
         _ => false,
     })

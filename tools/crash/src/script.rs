@@ -64,14 +64,21 @@ pub enum Op {
     /// Sends what was sent under that request id again, word for word.
     Retry(u8),
     /// Reads some heads at a snapshot, submits other work, then commits.
-    Transaction { reads: Vec<u8>, writes: Vec<Edit>, between: Option<Edit>, sync: bool },
+    Transaction {
+        reads: Vec<u8>,
+        writes: Vec<Edit>,
+        between: Option<Edit>,
+        sync: bool,
+    },
     WaitAll,
     /// Waits for one of the tickets, drawn.
     WaitOne,
     DropOne,
     Sync,
     Flush,
-    Compact { full: bool },
+    Compact {
+        full: bool,
+    },
     Checkpoint,
     Jobs(u8),
     Advance(u64),
@@ -129,10 +136,21 @@ pub enum What {
     Delete,
     Undelete,
     /// That many revisions back.
-    Revert { back: u8, if_changed: bool },
+    Revert {
+        back: u8,
+        if_changed: bool,
+    },
     /// The last that many revisions and, if open, all that come.
-    Hide { back: u8, open: bool, fields: u8 },
-    Show { back: u8, open: bool, fields: u8 },
+    Hide {
+        back: u8,
+        open: bool,
+        fields: u8,
+    },
+    Show {
+        back: u8,
+        open: bool,
+        fields: u8,
+    },
     Require,
 }
 
@@ -179,7 +197,9 @@ pub fn content(id: u32, len: u32) -> bytes::Bytes {
         if id % 3 == 0 {
             out.extend_from_slice(&word.to_le_bytes());
         } else {
-            out.extend_from_slice([&b"edit "[..], b"page ", b"lorem ipsum ", b"\n== x ==\n"][(word % 4) as usize]);
+            out.extend_from_slice(
+                [&b"edit "[..], b"page ", b"lorem ipsum ", b"\n== x ==\n"][(word % 4) as usize],
+            );
         }
     }
     out.truncate(len as usize);

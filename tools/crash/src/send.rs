@@ -102,7 +102,8 @@ fn put_of(put: &Put, head: u64) -> SentWrite {
         rev.tags = vec![text("tag"), Bytes::from_static(b"second")];
     }
     if has(8) {
-        rev.attributes = vec![(Bytes::from_static(b"a"), text("value")), (Bytes::from_static(b"b"), Bytes::new())];
+        rev.attributes =
+            vec![(Bytes::from_static(b"a"), text("value")), (Bytes::from_static(b"b"), Bytes::new())];
     }
     rev.content_type = has(16).then(|| Bytes::from_static(b"text/x-wiki"));
     rev.origin_id = has(64).then_some(u64::from(id) + 1_000_000);

@@ -80,7 +80,9 @@ pub fn rebuild(world: &mut World) -> Done {
     }
     let machine = copy(world);
     let env = machine.env();
-    let fail = |error: recension::Error| failure::<()>("the index can be made again from the log", error.to_string());
+    let fail = |error: recension::Error| {
+        failure::<()>("the index can be made again from the log", error.to_string())
+    };
     // A first opening, so that the manifest names every segment.
     match builder(world, &machine).open() {
         Ok(store) => match store.close() {
@@ -142,14 +144,17 @@ pub fn rot(world: &mut World, kind: u8) -> Done {
     let Some(path) = rng.pick(&files).cloned() else { return Ok(()) };
     let damage = match sealed(&path) {
         true => *rng.pick(Damage::ALL).unwrap_or(&Damage::FlipBit),
-        false => *rng.pick(&[Damage::FlipBit, Damage::ZeroSector, Damage::SwapSectors]).unwrap_or(&Damage::FlipBit),
+        false => {
+            *rng.pick(&[Damage::FlipBit, Damage::ZeroSector, Damage::SwapSectors]).unwrap_or(&Damage::FlipBit)
+        }
     };
     let Ok(Some(done)) = machine.fs.damage(&path, damage, &mut rng) else { return Ok(()) };
     world.coverage.count("damage at rest");
     for (kind, n) in machine.fs.stats().all() {
         let _ = (kind, n);
     }
-    let loud = |failure: Failure| Failure { oracle: failure.oracle, what: format!("{done}: {}", failure.what) };
+    let loud =
+        |failure: Failure| Failure { oracle: failure.oracle, what: format!("{done}: {}", failure.what) };
     match builder(world, &machine).open() {
         Ok(store) => {
             let allowed = Allowed { io: false, corrupt: true };

@@ -38,7 +38,8 @@ pub fn swarm(first: u64, seeds: u64, threads: u64, failures_max: usize) -> Swarm
                     let mut coverage = Coverage::default();
                     loop {
                         let n = next.fetch_add(1, Ordering::Relaxed);
-                        if n >= seeds || total.lock().is_ok_and(|total| total.failures.len() >= failures_max) {
+                        if n >= seeds || total.lock().is_ok_and(|total| total.failures.len() >= failures_max)
+                        {
                             break;
                         }
                         let seed = first + n;
@@ -98,7 +99,11 @@ impl Swarm {
         }
         println!("{:<40} {:>10} {:>8}", "fault that took effect", "times", "% seeds");
         for (kind, (n, runs)) in &coverage.faults {
-            println!("{:<40} {n:>10} {:>8.1}", kind.name(), *runs as f64 * 100.0 / coverage.runs.max(1) as f64);
+            println!(
+                "{:<40} {n:>10} {:>8.1}",
+                kind.name(),
+                *runs as f64 * 100.0 / coverage.runs.max(1) as f64
+            );
         }
         let mut oracles = std::collections::BTreeMap::<&str, Vec<&(u64, Failure)>>::new();
         for failure in &self.failures {
