@@ -153,6 +153,7 @@ impl Inner {
                 Err(Error::Cancelled) => {}
                 Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
                 Err(error @ Error::OutOfSpace { .. }) => {
+                    probe!("background: disk full, tried again");
                     tracing::warn!(%error, "background work waits for space");
                     *inner.background.full.lock() = Some(error);
                     inner.once(class, RETRY_FULL, flag, step);

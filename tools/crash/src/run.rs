@@ -14,7 +14,7 @@ use recension::{
 use crate::coverage::Coverage;
 use crate::model::Model;
 use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
-use crate::predict::{Predicted, Sent, SentBatch, SentWhat, name};
+use crate::predict::{Body, Predicted, Sent, SentBatch, SentWhat, name};
 use crate::script::{Crash, CrashKind, Edit, End, Op, Round, Script, Want, Write, entity};
 use crate::send;
 
@@ -222,11 +222,12 @@ impl World {
         if self.silent {
             return Ok(());
         }
-        (self.errors, self.limited) = (false, false);
         self.n += 1;
-        if self.latched || self.store.is_none() {
+        let latched = |store: &Store| store.stats().map_or(true, |stats| stats.latched.is_some());
+        if self.store.as_ref().is_none_or(latched) {
             self.reopen()?;
         }
+        (self.errors, self.limited) = (false, false);
         for n in 0..3 {
             let edit = Edit {
                 entity: n,
@@ -740,9 +741,14 @@ impl World {
         Ok(batch)
     }
 
-    /// `if_changed` asks what is hidden *now*: with a hiding in flight either answer is right, so there is none.
+    /// `if_changed` and reverts ask what is hidden *now*: with a hiding in flight either answer is right, so there is none.
     fn settle_notes(&mut self, batch: &SentBatch) -> Done {
-        let asks = |sent: &Sent| matches!(&sent.what, SentWhat::Write(write) if write.if_changed);
+        let asks = |sent: &Sent| match &sent.what {
+            SentWhat::Write(write) => {
+                write.if_changed || matches!(write.body, Body::Revert(_) | Body::Undelete)
+            }
+            _ => false,
+        };
         let published = self.store().published();
         let in_flight = self.model.notes.values().flatten().any(|note| note.sequence > published);
         if in_flight && batch.changes.iter().any(asks) { self.wait_all() } else { Ok(()) }
