@@ -31,6 +31,9 @@ pub(crate) struct Background {
     lead: AtomicBool,
     /// Jobs that hold the store now.
     running: AtomicUsize,
+    /// The store was closed or dropped and its log is ended: the directory may be given up when no job runs. (`closed` comes first,
+    /// while the log is still being written.)
+    pub(crate) log_ended: AtomicBool,
     /// Held by whoever flushes, seals or compacts: each is done by one thread at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) sealing: Mutex<()>,
@@ -65,7 +68,7 @@ impl Background {
 
     /// Whether no job is running.
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.load(Ordering::Acquire) == 0
+        self.running.load(Ordering::SeqCst) == 0
     }
 
     pub(crate) fn out_of_space(&self) -> Option<Error> {
@@ -78,17 +81,17 @@ struct Running<'a>(&'a Inner);
 
 impl<'a> Running<'a> {
     fn start(inner: &'a Inner) -> Self {
-        inner.background.running.fetch_add(1, Ordering::AcqRel);
+        inner.background.running.fetch_add(1, Ordering::SeqCst);
         Self(inner)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let last = self.0.background.running.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last && self.0.closed.load(Ordering::Acquire) {
-            self.0.manifest.retire();
-            *self.0.lock.lock() = None;
+        // Both orders are seen by one of the two: whoever ends the log looks at `running` after it.
+        let last = self.0.background.running.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.0.background.log_ended.load(Ordering::SeqCst) {
+            self.0.give_up();
         }
     }
 }

@@ -146,13 +146,13 @@ impl Inner {
         let ticket = Arc::<TicketState>::default();
         let Some(frame) = &plan.frame else {
             // Nothing to write; the answer may still rest on a pending head, or on one that is to be made durable.
-            let published = self.published();
-            let result = Ok(Committed { sequence: pipeline.next_sequence - 1, outcomes: assigned.outcomes });
-            let sync = sync && (rests_on_pending || self.durable() < published);
+            let sequence = if rests_on_pending { pipeline.next_sequence - 1 } else { self.published() };
+            let result = Ok(Committed { sequence, outcomes: assigned.outcomes });
+            let sync = sync && self.durable() < sequence;
             if rests_on_pending || sync {
                 pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: None, result });
             } else {
-                ticket.complete(result.map(|committed| Committed { sequence: published, ..committed }));
+                ticket.complete(result);
             }
             return Ok(Reserved::Queued(ticket));
         };

@@ -302,8 +302,8 @@ impl Inner {
         drop(self.background.compacting.lock());
         drop(self.background.flushing.lock());
         drop(self.background.sealing.lock());
-        self.manifest.retire();
-        *self.lock.lock() = None;
+        self.background.log_ended.store(true, Ordering::SeqCst);
+        self.give_up();
         result.and(ended)
     }
 
@@ -322,10 +322,16 @@ impl Inner {
             tracing::warn!(%error, "the store was dropped and could not be closed cleanly");
         }
         // The lock goes with the last job that holds the store.
+        self.background.log_ended.store(true, Ordering::SeqCst);
         if self.background.is_idle() {
-            self.manifest.retire();
-            *self.lock.lock() = None;
+            self.give_up();
         }
+    }
+
+    /// The directory may belong to somebody else from here on.
+    pub(crate) fn give_up(&self) {
+        self.manifest.retire();
+        *self.lock.lock() = None;
     }
 
     fn set_closed(&self) {
@@ -371,7 +377,8 @@ impl Inner {
         if has_changes && self.manifest.state().promise != promise {
             // Nothing in the log speaks for its own end: were the file cut short later, the rest would look like a torn tail.
             // (Without changes there is nothing to lose, and the segment may be left over and removed.)
-            self.manifest.commit(vec![Edit::SetPromise { file: promise.0, offset: promise.1 }])?;
+            let promise = Edit::SetPromise { file: promise.0, offset: promise.1 };
+            self.with_reserve(|| self.manifest.commit(vec![promise.clone()]))?;
         }
         Ok(())
     }

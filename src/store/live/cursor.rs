@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, File, Fs, read_vec_at};
 use crate::error::IoContext;
-use crate::log::{DecodedRecord, Found, Frame, FrameReader, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::log::{
+    DecodedRecord, FRAME_GRID, Found, Frame, FrameReader, Position, SEGMENT_HEADER_LEN, SegmentHeader,
+};
 use crate::{Error, Result};
 
 /// What a segment's header says of its predecessor.
@@ -29,6 +31,8 @@ pub(super) struct Cursor {
     pub(super) at: u64,
     pub(super) last_sequence: u64,
     last_checksum: u32,
+    /// What stands behind a place without a valid frame was looked at.
+    looked: bool,
     pub(super) pending: std::collections::VecDeque<DecodedRecord>,
 }
 
@@ -44,6 +48,7 @@ impl Clone for Cursor {
             at: self.at,
             last_sequence: self.last_sequence,
             last_checksum: self.last_checksum,
+            looked: self.looked,
             pending: self.pending.clone(),
         }
     }
@@ -81,6 +86,7 @@ impl Cursor {
             at: SEGMENT_HEADER_LEN as u64,
             last_sequence: header.predecessor_sequence,
             last_checksum: header.predecessor_checksum,
+            looked: false,
             pending: Default::default(),
         };
         Ok(Some((cursor, header)))
@@ -107,6 +113,26 @@ impl Cursor {
             }
             _ => None,
         })
+    }
+
+    /// The largest promise of the frames behind a place where none is valid: what they promise must be readable. Looks once, since a
+    /// log that is being written ends in a long stretch of zeros.
+    pub(super) fn promise_behind(&mut self) -> Result<Position> {
+        let mut promise = Position::NONE;
+        if std::mem::replace(&mut self.looked, true) {
+            return Ok(promise);
+        }
+        let mut at = self.at;
+        while at < self.len {
+            at = match self.reader.frame_at(&self.path, at, self.len, Some(self.salt))? {
+                Found::Frame(frame) => {
+                    promise = promise.max(frame.head.promise);
+                    frame.end()
+                }
+                _ => at.saturating_add(FRAME_GRID as u64),
+            };
+        }
+        Ok(promise)
     }
 
     /// Moves behind a frame that was read here.

@@ -272,11 +272,14 @@ impl LiveChanges {
                 self.scan = Some(next);
             } else if self.was_cut(link)? {
                 // A recovery went on from an earlier frame: nothing beyond the promise was given out, so look again from there.
-                self.scan = self.give.clone();
-                if self.scan.as_ref().is_none_or(|scan| scan.link() == link) {
+                if self.give.as_ref().is_none_or(|give| give.link() == link) {
                     return Ok(());
                 }
+                self.scan = self.give.clone();
             } else {
+                // The end for now, or damage: then what stands behind it promises more.
+                let Some(scan) = &mut self.scan else { return Ok(()) };
+                self.promise = self.promise.max(scan.promise_behind()?);
                 return Ok(());
             }
         }

@@ -124,3 +124,23 @@ fn appending_is_resumed_without_a_line_twice_and_rejects_are_kept() {
     let expected: Vec<String> = (0..20_000).filter(|i| i % 500 != 7).map(|i| i.to_string()).collect();
     assert!(contents == expected);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_source_that_only_begins_like_an_interrupted_one_is_not_taken_for_it() {
+    let cli = Cli::new();
+    let text = lines(30_000);
+    let mut child = cli.start(["import", "s", "-"]);
+    feed(&cli, &mut child, &text.as_bytes()[..text.len() / 2], 300_000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The same first megabyte, other lines behind it.
+    let start = text[..2 << 20].rfind('\n').unwrap() + 1;
+    let other = text[..start].to_owned() + &text[start..].replace("\"page ", "\"other page ");
+    let said = cli.run_with(["import", "s", "-"], other.as_bytes()).fails_with(1);
+    assert!(said.err.contains("--restart"), "{}", said.err);
+    cli.run_with(["import", "s", "-", "--restart", "--append"], other.as_bytes());
+    cli.run_with(["import", "s", "-", "--restart"], text.as_bytes()).ok();
+    let export = cli.words("export s --prefix page").ok().text();
+    assert_eq!(export, text);
+}

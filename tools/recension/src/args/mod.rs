@@ -111,6 +111,9 @@ pub struct ImportArgs {
     /// Accept JSON lines without `rev`: they become the next revision of their entity
     #[arg(long)]
     pub append: bool,
+    /// Read from the start, even if an import of this source was interrupted
+    #[arg(long)]
+    pub restart: bool,
     /// Write records that are not taken to this file: place, entity, reason
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
