@@ -1,7 +1,8 @@
 //! Reading a store that may be damaged: every answer is right, or an error that says what is wrong.
 
 use recension::{
-    AsOf, Change, ChangeKind, CheckDepth, EntityRange, Error, FieldMask, Head, Progress, Result, Revision, Store,
+    AsOf, Change, ChangeKind, CheckDepth, EntityRange, Error, FieldMask, Head, Progress, Result, Revision,
+    Store,
 };
 
 use super::model::{Model, Seen, What};

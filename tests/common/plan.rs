@@ -99,11 +99,14 @@ impl Model {
                 None => missing = true,
             }
         }
-        let (index, seen) = records.iter().enumerate().find_map(|(i, seen)| seen.map(|seen| (i as u64, seen)))?;
+        let (index, seen) =
+            records.iter().enumerate().find_map(|(i, seen)| seen.map(|seen| (i as u64, seen)))?;
         let first = seen.sequence.saturating_sub(index).max(1);
         let count = records.len() as u64;
         let in_place = (first..).zip(&records).all(|(sequence, seen)| {
-            seen.is_none_or(|seen| seen.sequence == sequence && u64::from(seen.rest) == first + count - 1 - sequence)
+            seen.is_none_or(|seen| {
+                seen.sequence == sequence && u64::from(seen.rest) == first + count - 1 - sequence
+            })
         });
         let begins = first == 1 || self.changes[first as usize - 2].rest == 0;
         if missing || !in_place || !begins || seen.sequence <= index {

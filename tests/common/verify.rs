@@ -78,7 +78,11 @@ impl<'a> Reads<'a> {
             for time in [seen.commit_time.saturating_sub(1), seen.commit_time] {
                 self.as_of(entity, AsOf::CommitTime(Timestamp(time)));
             }
-            for time in [seen.rev.effective.saturating_sub(1), seen.rev.effective, seen.rev.effective.saturating_add(1)] {
+            for time in [
+                seen.rev.effective.saturating_sub(1),
+                seen.rev.effective,
+                seen.rev.effective.saturating_add(1),
+            ] {
                 self.as_of(entity, AsOf::EffectiveTime(Timestamp(time)));
             }
         }

@@ -324,7 +324,9 @@ impl World {
     /// What is hidden by something that is in flight is not defined yet: waits, where the outcome would depend on it.
     fn settle_hidden(&mut self, spec: &Spec) {
         let asks = |step: &Step| match step {
-            Step::Write { write, .. } => write.if_changed || matches!(write.body, Body::Revert(_) | Body::Undelete),
+            Step::Write { write, .. } => {
+                write.if_changed || matches!(write.body, Body::Revert(_) | Body::Undelete)
+            }
             _ => false,
         };
         let annotates = |change: &super::model::Change| matches!(change.what, What::Annotation { .. });
