@@ -91,11 +91,7 @@ fn a_busy_store_that_rolls_its_segments_reopens_with_everything() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     for round in 1..=6_u64 {
-        let store = Store::builder(&path)
-            .limits(Limits::TINY)
-            .promise_delay(std::time::Duration::from_micros(200))
-            .open()
-            .unwrap();
+        let store = open_when_free(&path);
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let store = &store;
@@ -118,18 +114,23 @@ fn a_busy_store_that_rolls_its_segments_reopens_with_everything() {
         });
         if round % 2 == 0 { store.close().unwrap() } else { drop(store) }
     }
-    // A dropped store gives up its lock when its last job has ended.
-    let store = loop {
-        match Store::builder(&path).limits(Limits::TINY).open() {
-            Err(e) if e.kind() == recension::ErrorKind::Locked => std::thread::yield_now(),
-            other => break other.unwrap(),
-        }
-    };
+    let store = open_when_free(&path);
     for thread in 0..4 {
         assert_eq!(store.head(format!("e{thread}")).unwrap().number(), 600);
     }
     let check = store.check(CheckDepth::Deep, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     assert_eq!(check.findings, []);
+}
+
+/// A dropped store gives up its lock when its last job has ended.
+fn open_when_free(path: &std::path::Path) -> Store {
+    loop {
+        let builder = Store::builder(path).limits(Limits::TINY);
+        match builder.promise_delay(std::time::Duration::from_micros(200)).open() {
+            Err(e) if e.kind() == recension::ErrorKind::Locked => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
 }
 
 trait OrAbsent {

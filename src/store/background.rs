@@ -153,6 +153,7 @@ impl Inner {
                 Err(Error::Cancelled) => {}
                 Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
                 Err(error @ Error::OutOfSpace { .. }) => {
+                    probe!("background: disk full, tried again");
                     tracing::warn!(%error, "background work waits for space");
                     *inner.background.full.lock() = Some(error);
                     inner.once(class, RETRY_FULL, flag, step);
@@ -211,13 +212,22 @@ impl Inner {
         self.once(JobClass::Flush, Duration::ZERO, |background| &background.seal, |inner| inner.seal_all());
     }
 
+    /// A failure of work on files latches, whoever asked for the work: a sync may be what failed, and it is not to be tried again.
+    pub(crate) fn latching<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match error {
+            Error::OutOfSpace { .. } | Error::Cancelled | Error::Latched { .. } => error,
+            Error::Invalid { .. } if self.closed.load(Ordering::Acquire) => error,
+            error => self.latch(&error),
+        })
+    }
+
     /// Seals what is to be sealed, oldest first.
     pub(crate) fn seal_all(self: &Arc<Self>) -> Result<()> {
         let _one_at_a_time = self.background.sealing.lock();
         self.check_writable()?;
         loop {
             let Some(rolled) = self.background.to_seal.lock().first().cloned() else { return Ok(()) };
-            self.seal_one(&rolled)?;
+            self.latching(self.seal_one(&rolled))?;
             self.background.to_seal.lock().remove(0);
         }
     }

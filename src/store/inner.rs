@@ -104,6 +104,7 @@ impl Inner {
     /// Stops all writing. The first cause stays.
     pub(crate) fn latch(&self, cause: &Error) -> Error {
         let cause = self.latch.get_or_init(|| {
+            probe!("store: latched");
             tracing::error!(%cause, "the store takes no more writes");
             Arc::from(cause.to_string())
         });

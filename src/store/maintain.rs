@@ -32,7 +32,9 @@ impl Inner {
         self.check_writable()?;
         let view = self.view();
         let Some(memtable) = view.flush_next().cloned() else { return Ok(false) };
-        if memtable.sequences().is_some_and(|(_, last)| last > self.durable()) {
+        let ahead = memtable.sequences().is_some_and(|(_, last)| last > self.durable());
+        if ahead && !planted!("flush ahead of the log") {
+            probe!("flush: log synced first");
             // Tables must not be ahead of the log.
             self.sync()?;
         }
@@ -40,6 +42,7 @@ impl Inner {
         let flushed = self.flush_memtable(&memtable, &tables);
         self.clean_up(&tables, &flushed);
         flushed?;
+        probe!("flush: installed");
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.compact_in_background();
         Ok(true)
@@ -65,6 +68,12 @@ impl Inner {
                 edits.push(Edit::SetFlushed { keyspace, sequence });
             }
         }
+        if planted!("checkpoint before tables")
+            && let Some(sequence) = outcome.sequence
+        {
+            let marks = [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS].into_iter();
+            self.manifest.commit(marks.map(|keyspace| Edit::SetFlushed { keyspace, sequence }).collect())?;
+        }
         self.install(edits, &outcome.edit, tables, |view, levels| view.flushed(memtable, levels))
     }
 
@@ -83,6 +92,15 @@ impl Inner {
         let levels = Arc::new(view.levels().apply(change, tables)?);
         check_boundaries(&levels, change)?;
         exchange(&view, levels.clone())?;
+        if planted!("inputs deleted early") {
+            for (keyspace, id) in &change.removed {
+                let kind = match keyspace {
+                    0 => crate::codec::FileKind::RevisionTable,
+                    _ => crate::codec::FileKind::PlainTable,
+                };
+                let _ = self.env.fs.remove_file(&self.manifest.files().path(*id, kind));
+            }
+        }
         self.with_reserve(|| self.manifest.commit(edits.clone()))?;
         let _exchanging = self.view_lock.lock();
         self.view.store(Arc::new(exchange(&self.view.load(), levels)?));
@@ -100,7 +118,7 @@ impl Inner {
                 self.rotate();
             }
         }
-        while self.flush_one()? {}
+        while self.latching(self.flush_one())? {}
         self.wake_background();
         Ok(())
     }
@@ -161,7 +179,7 @@ impl Inner {
             let bytes = job.bytes();
             let of = done.saturating_add(bytes);
             let stop = || self.is_ending() || progress.borrow_mut().step("compact", done, of).is_err();
-            self.run_compaction(&job, &stop)?;
+            self.latching(self.run_compaction(&job, &stop))?;
             done = of;
         }
     }
@@ -171,7 +189,8 @@ impl Inner {
         let active = &rolled.active;
         let id = active.header().id;
         let unsynced = self.log.lock().unsynced.iter().any(|segment| segment.id == id);
-        if unsynced || self.durable() < rolled.last_sequence {
+        if (unsynced || self.durable() < rolled.last_sequence) && !planted!("seal ahead of the log") {
+            probe!("seal: log synced first");
             // The trailer will say that all frames are durable, promises included.
             self.sync()?;
         }
@@ -195,6 +214,7 @@ impl Inner {
         self.with_reserve(|| self.manifest.commit(vec![Edit::AddValueFile(info.clone())]))?;
         let _exchanging = self.view_lock.lock();
         self.values.store(Arc::new(self.values.load().replaced(entry)));
+        probe!("seal: installed");
         self.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -207,6 +227,7 @@ impl Inner {
                 return Ok(());
             }
         }
+        probe!("promise: written when idle");
         match self.append_empty(FrameKind::Promise, false) {
             // Without room there is no promise; the next commit carries it.
             Err(Error::OutOfSpace { .. }) => Ok(()),

@@ -49,7 +49,7 @@ impl Opening {
         let manifest = &self.manifest;
         if !self.read_only {
             let mut edits: Vec<Edit> = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
-            if !recovered.closed_cleanly && !self.report.created {
+            if !recovered.closed_cleanly && !self.report.created && !planted!("incarnation kept") {
                 // Sequence numbers that somebody may have seen may be given out again: feed cursors must notice.
                 edits.push(Edit::Incarnation(self.env.rng.next_u64().max(1)));
             }
@@ -57,10 +57,14 @@ impl Opening {
                 manifest.commit(edits)?;
             }
             for leftover in &recovered.leftovers {
+                if planted!("leftover segment kept") {
+                    break;
+                }
                 let path = self.path.join(leftover.id.file_name(FileKind::Segment));
                 self.env.fs.remove_file(&path).context("remove", &path)?;
             }
             if !recovered.leftovers.is_empty() {
+                probe!("open: leftover removed");
                 self.env.fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
             }
         }
@@ -143,6 +147,7 @@ impl Opening {
 
     /// Goes on behind a clean-close mark.
     fn continue_log(&self, append: Appendable, recovered: &Recovered) -> (LogState, Tail) {
+        probe!("open: clean log continued");
         let Appendable { segment: active, end, checksum } = append;
         let header = *active.header();
         let segment = Arc::new(SegmentFile {
@@ -360,7 +365,7 @@ impl Inner {
         marked.and(removed)
     }
 
-    /// Gives back the space behind the last frame.
+    /// Gives back the space behind the last frame, and has the manifest say where that ends.
     fn trim(&self) -> Result<()> {
         let (segment, end, has_changes) = {
             let log = self.log.lock();

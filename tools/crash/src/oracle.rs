@@ -227,7 +227,8 @@ impl Oracle<'_> {
                 same_content(&what, &found, &Content::Present(content.clone()))?;
             }
             if let Some(digest) = self.take(&what, revision.digest())? {
-                same!("the digest", digest, rev.digest());
+                let shown = !hidden.contains(FieldMask::CONTENT);
+                same!("the digest", digest, rev.digest().filter(|_| shown));
             }
         }
         if !rev.slots.is_empty() || !fields.slots.is_empty() {
@@ -512,7 +513,7 @@ impl Oracle<'_> {
     pub fn check(&mut self) -> Checked<u64> {
         let report = self.store.check(CheckDepth::Deep, &mut Progress::new(&mut |_, _, _| true));
         let Some(report) = self.take("check", report)? else { return Ok(0) };
-        if !report.is_clean() && !self.allowed.corrupt {
+        if !report.is_clean() && !self.allowed.corrupt && !self.allowed.io {
             return failure("check finds nothing", format!("{:?}", report.findings.first()));
         }
         let at = self.store.published();

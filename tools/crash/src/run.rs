@@ -14,7 +14,7 @@ use recension::{
 use crate::coverage::Coverage;
 use crate::model::Model;
 use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
-use crate::predict::{Predicted, Sent, SentBatch, SentWhat, name};
+use crate::predict::{Body, Predicted, Sent, SentBatch, SentWhat, name};
 use crate::script::{Crash, CrashKind, Edit, End, Op, Round, Script, Want, Write, entity};
 use crate::send;
 
@@ -222,11 +222,12 @@ impl World {
         if self.silent {
             return Ok(());
         }
-        (self.errors, self.limited) = (false, false);
         self.n += 1;
-        if self.latched || self.store.is_none() {
+        let latched = |store: &Store| store.stats().map_or(true, |stats| stats.latched.is_some());
+        if self.store.as_ref().is_none_or(latched) {
             self.reopen()?;
         }
+        (self.errors, self.limited) = (false, false);
         for n in 0..3 {
             let edit = Edit {
                 entity: n,
@@ -295,7 +296,13 @@ impl World {
         let on = !self.machine.fs.is_off();
         let kind = match round.end {
             End::Crash(crash) => crash.kind,
-            End::Clean if on => return self.reopen(),
+            End::Clean if on => {
+                self.reopen()?;
+                if !self.machine.fs.is_off() {
+                    return Ok(());
+                }
+                CrashKind::Power(recension::sim::CrashPolicy::POSIX)
+            }
             End::Drop if on => {
                 self.say(|| "dropped".into());
                 self.drop_all();
@@ -496,7 +503,9 @@ impl World {
         self.look_for_silent_damage();
         match result {
             // What went wrong may have come of what went wrong under it just now.
-            Err(Failure { oracle: "reads answer", .. }) if self.silent || self.machine.fs.is_off() => {
+            Err(Failure { oracle: "reads answer" | "check finds nothing", .. })
+                if self.silent || self.machine.fs.is_off() =>
+            {
                 failure_unless(self)
             }
             other => other,
@@ -732,9 +741,14 @@ impl World {
         Ok(batch)
     }
 
-    /// `if_changed` asks what is hidden *now*: with a hiding in flight either answer is right, so there is none.
+    /// `if_changed` and reverts ask what is hidden *now*: with a hiding in flight either answer is right, so there is none.
     fn settle_notes(&mut self, batch: &SentBatch) -> Done {
-        let asks = |sent: &Sent| matches!(&sent.what, SentWhat::Write(write) if write.if_changed);
+        let asks = |sent: &Sent| match &sent.what {
+            SentWhat::Write(write) => {
+                write.if_changed || matches!(write.body, Body::Revert(_) | Body::Undelete)
+            }
+            _ => false,
+        };
         let published = self.store().published();
         let in_flight = self.model.notes.values().flatten().any(|note| note.sequence > published);
         if in_flight && batch.changes.iter().any(asks) { self.wait_all() } else { Ok(()) }
@@ -838,13 +852,10 @@ impl World {
                 }
                 self.model.observe(commit.last(), if batch.sync { commit.last() } else { 0 });
             }
-            (Ok(committed), Predicted::Nothing(outcomes)) => {
-                let names = batch.changes.iter().map(|sent| &sent.entity);
-                let unchanged = names.filter_map(|name| self.model.at(name, published).last());
-                let rests_on = unchanged.map(|rev| rev.sequence).max().unwrap_or(0);
-                reached(&committed.outcomes, outcomes, rests_on)?;
+            (Ok(committed), Predicted::Nothing(outcomes, rests_on)) => {
+                reached(&committed.outcomes, outcomes, *rests_on)?;
                 if batch.sync {
-                    self.model.observe(rests_on, rests_on);
+                    self.model.observe(*rests_on, *rests_on);
                 }
             }
             (Ok(committed), Predicted::Replayed(outcomes, sequence)) => {

@@ -194,7 +194,7 @@ pub fn content(id: u32, len: u32) -> bytes::Bytes {
     out.extend_from_slice(format!("content {id}: ").as_bytes());
     while out.len() < len as usize {
         let word = rng.next_u64();
-        if id % 3 == 0 {
+        if id.is_multiple_of(3) {
             out.extend_from_slice(&word.to_le_bytes());
         } else {
             out.extend_from_slice(

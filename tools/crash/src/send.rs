@@ -48,7 +48,7 @@ pub fn sent(edit: &Edit, model: &Model) -> Sent {
         What::Revert { back, if_changed } => {
             let revs = model.entities.get(&name).map_or(&[][..], |revs| revs);
             let at = revs.len().checked_sub(usize::from(*back) + 1);
-            let number = at.and_then(|at| revs.get(at)).map_or(7, |rev| rev.number);
+            let number = at.and_then(|at| revs.get(at)).map_or(1_000_007, |rev| rev.number);
             write(Body::Revert(number), blank(0), None, *if_changed)
         }
         What::Hide { back, open, fields } => {

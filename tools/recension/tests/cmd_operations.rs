@@ -1,4 +1,5 @@
 //! `stats`, `check`, `compact`, `checkpoint`, `completions`, `man`, and being in use.
+#![allow(clippy::disallowed_methods, reason = "tests may use files and clocks")]
 
 mod support;
 

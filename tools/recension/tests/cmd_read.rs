@@ -1,4 +1,5 @@
 //! `get`, `history`, `ls`, `diff`, `changes`, and what all reading commands have in common.
+#![allow(clippy::disallowed_methods, reason = "tests may use files and clocks")]
 
 mod support;
 

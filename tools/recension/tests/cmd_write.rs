@@ -1,4 +1,5 @@
 //! `put`, `delete`, `undelete`, `revert`, `batch`, `hide`, `show`.
+#![allow(clippy::disallowed_methods, reason = "tests may use files and clocks")]
 
 mod support;
 
