@@ -135,10 +135,16 @@ fn has_function(path: &Path, name: &str) -> bool {
 }
 
 #[test]
-fn every_file_and_test_that_a_document_names_exists() {
+fn every_file_test_and_oracle_that_a_document_names_exists() {
     let mut wrong = Vec::new();
+    let harness: String = files("tools/crash/src", "rs").iter().map(|path| read(path)).collect();
     for document in documents() {
         for span in code_spans(&read(&document)) {
+            if let Some(oracle) = span.strip_prefix("crash: ").filter(|name| *name != "…")
+                && !harness.contains(&format!("\"{oracle}\""))
+            {
+                wrong.push(format!("{document} names the oracle {oracle}"));
+            }
             let ours = ["src/", "tests/", "tools/", "docs/", "benches/", "fuzz/", ".ci/"];
             let plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:".contains(c));
             if !plain || !ours.iter().any(|dir| span.starts_with(dir)) {
@@ -203,7 +209,10 @@ fn every_rule_has_a_test_or_says_that_it_has_none() {
         let (place, tests) = (cells[2], cells[3]);
         assert!(place.contains('`') || place.contains("]("), "where is that seen to: {row}");
         assert!(
-            tests.contains("::") || tests == "none yet" || tests.starts_with("clippy"),
+            tests.contains("::")
+                || tests.contains("crash: ")
+                || tests == "none yet"
+                || tests.starts_with("clippy"),
             "which test: {row}"
         );
         count += 1;

@@ -96,6 +96,13 @@ pub trait File: Send + Sync + 'static {
     /// changed again and that are at least `len` long (checked). An I/O error inside a map is a signal, not an error: use on
     /// trusted disks.
     fn map(&self, len: u64) -> io::Result<Bytes>;
+    /// Makes later reads see what the disk has: drops clean pages from the page cache (written and not yet synced bytes stay).
+    ///
+    /// After a failed sync the cache shows bytes that the disk does not have, as if they were clean, to this process and to the next
+    /// one. Whoever decides from a file's bytes what was durable calls this first. A hint where the system has nothing better.
+    fn drop_cache(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// How many names the file has.
     fn link_count(&self) -> io::Result<u64>;
 }

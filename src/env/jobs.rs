@@ -28,4 +28,8 @@ pub trait Jobs: Send + Sync + 'static {
     /// `true` (`false` if none is ready: whoever waits then waits for ever, which is a bug in the engine). Where threads run
     /// them, answers `None`: wait on your condition variable.
     fn help(&self) -> Option<bool>;
+    /// Whether jobs are stepped by hand. Runs nothing.
+    fn is_stepped(&self) -> bool {
+        false
+    }
 }

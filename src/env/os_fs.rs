@@ -142,6 +142,16 @@ impl File for OsFile {
         map::map(&self.0, len)
     }
 
+    #[cfg(target_os = "linux")]
+    fn drop_cache(&self) -> io::Result<()> {
+        use rustix::io::{Errno, retry_on_intr};
+        match retry_on_intr(|| rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed)) {
+            // File systems without a page cache have nothing to drop.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::SPIPE) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn link_count(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.nlink())
     }

@@ -61,7 +61,8 @@ pub(super) fn encode(salt: u64, offset: u64, header: FrameHeader, payload: &[u8]
     debug_assert_eq!(header.len, payload.len());
     let mut out = Vec::with_capacity(header.frame_len());
     put_u32(&mut out, header.len as u32);
-    out.extend_from_slice(&[header.kind as u8, 0, 0, 0]);
+    out.push(header.kind as u8);
+    out.extend_from_slice(&head_check(salt, offset, &header));
     put_u64(&mut out, header.number);
     put_u64(&mut out, header.synced);
     put_u32(&mut out, header.predecessor);
@@ -73,22 +74,29 @@ pub(super) fn encode(salt: u64, offset: u64, header: FrameHeader, payload: &[u8]
     (out, checksum)
 }
 
-/// The fixed part at `offset`, whatever its checksum says; `None` if it cannot be one.
-pub(super) fn peek(file: &[u8], offset: usize) -> Option<FrameHeader> {
+/// The check of the fixed part alone. It is what makes a length believable in a frame whose checksum is wrong.
+fn head_check(salt: u64, offset: u64, header: &FrameHeader) -> [u8; 3] {
+    let crc = Crc::new().number(salt).number(offset).number(header.len as u64).number(header.kind as u64);
+    let crc = crc.number(header.number).number(header.synced).number(u64::from(header.predecessor));
+    let [a, b, c, _] = crc.finish().to_le_bytes();
+    [a, b, c]
+}
+
+/// The fixed part at `offset`, if it is whole, whatever the frame's checksum says.
+pub(super) fn peek(file: &[u8], salt: u64, offset: usize) -> Option<FrameHeader> {
     let mut r = Reader::new(file.get(offset..)?);
     let len = usize::try_from(r.u32("").ok()?).ok().filter(|len| *len <= PAYLOAD_LEN_MAX)?;
     let kind = FrameKind::from_u8(r.u8("").ok()?)?;
-    if r.array::<3>("").ok()? != [0; 3] {
-        return None;
-    }
+    let check = r.array::<3>("").ok()?;
     let (number, synced) = (r.u64("").ok()?, r.u64("").ok()?);
-    let predecessor = r.u32("").ok()?;
-    (synced <= offset as u64).then_some(FrameHeader { kind, len, number, synced, predecessor })
+    let header = FrameHeader { kind, len, number, synced, predecessor: r.u32("").ok()? };
+    let whole = check == head_check(salt, offset as u64, &header) && synced <= offset as u64;
+    whole.then_some(header)
 }
 
 /// The frame at `offset`, if there is one whose checksum is right.
 pub(super) fn read(file: &[u8], salt: u64, offset: usize) -> Option<Frame<'_>> {
-    let header = peek(file, offset)?;
+    let header = peek(file, salt, offset)?;
     let bytes = file.get(offset..offset.checked_add(header.frame_len())?)?;
     let (fixed, body) = bytes.split_at_checked(FRAME_HEADER_LEN)?;
     let (fixed, stored) = fixed.split_at_checked(FRAME_HEADER_LEN - 4)?;

@@ -18,7 +18,8 @@
 //!
 //! frame     0  payload length    u32  without padding; at most 1 GiB
 //!           4  kind              u8   1 snapshot, 2 edits, 3 promise
-//!           5  reserved          3    0
+//!           5  head check        3    low 24 bits of the masked CRC of salt, own offset, payload length, kind, number, synced and
+//!                                 predecessor, each as u64
 //!           8  number            u64  of the commit; of the last one in a snapshot and before a promise
 //!          16  synced            u64  everything before this offset was durable when the frame was written
 //!          24  predecessor       u32  checksum of the frame before, or of the header
@@ -34,7 +35,7 @@
 //! 1. **A commit is visible only when it is durable**: reserve space, write the frame, sync, then publish the state. A full disk refuses a
 //!    commit before anything was written; any other failure latches the manifest, and a failed sync is never retried.
 //! 2. **A torn tail is told from damage.** Only the last commit and the promise before it can be in flight. A frame at X that is not valid is
-//!    damage if a valid frame behind it says `synced` > X, or if its own header leaves bytes behind it; else the file ends at X. As the
+//!    damage if a valid frame behind it says `synced` > X, or if its own header (which has a check of its own) leaves bytes behind it; else the file ends at X. As the
 //!    promise follows each commit without a sync, only damage to the very last commit within seconds of it can pass for a torn tail.
 //! 3. **A file that does not end in a promise is never written on**: its state goes into a new file.
 //! 4. **While an older manifest file is there, the newest holds its snapshot and nothing else**: a rewrite writes and syncs the new file and

@@ -177,6 +177,7 @@ impl Manifest {
         let Chosen { id, read, unfinished } = chosen;
         // A file that was never finished would be taken for the newest once something valid is behind its number.
         if !unfinished.is_empty() {
+            probe!("manifest: unfinished file removed");
             let paths: Vec<PathBuf> = unfinished.iter().map(|id| path_of(dir, *id)).collect();
             remove_durably(fs, dir, &paths)?;
         }
@@ -185,13 +186,14 @@ impl Manifest {
         let mut others: Vec<FileId> =
             manifests.iter().copied().filter(|other| other.number < id.number).collect();
         let mut used = read.used.clone();
-        let (log, state, next) = if read.clean {
+        let (log, state, next) = if read.clean || planted!("torn manifest continued") {
             (Log::resume(fs, dir, id, &read)?, read.state, next)
         } else {
             let new = FileId { epoch: read.state.epoch, number: next };
             let next = next.saturating_add(1);
             let state = State { next_file: next.saturating_add(RESERVE), ..read.state };
             let created = Log::create(fs, env.rng.as_ref(), dir, new, &state, read.number);
+            probe!("manifest: state taken to a new file");
             opened.rewritten = true;
             others.push(id);
             used.insert(new.number);
@@ -242,6 +244,15 @@ pub fn prepare_dir(fs: &dyn Fs, dir: &Path) -> Result<()> {
     fs.create_dir_all(dir).context("create", dir)?;
     for parent in new.iter().rev().filter_map(|path| path.parent()) {
         fs.sync_dir(parent).context("sync the directory", parent)?;
+    }
+    // Those that are there may have been made a moment ago by a process that ended before it could sync their names.
+    for path in dir.ancestors().filter(|path| !new.contains(path)) {
+        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { break };
+        match fs.sync_dir(parent) {
+            // What we may not even list we did not make.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => break,
+            other => other.context("sync the directory", parent)?,
+        }
     }
     Ok(())
 }

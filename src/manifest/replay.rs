@@ -2,7 +2,8 @@
 //!
 //! A frame that is not valid at X is damage if and only if something says that X was durable: a valid frame behind it whose
 //! `synced` is beyond X, or bytes behind the end that the frame's own header gives it (the next frame is written only after
-//! this one was synced). Else the file ends at X.
+//! this one was synced; the header has a check of its own, for a torn length would leave bytes behind as well). Else the file
+//! ends at X.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -86,6 +87,7 @@ pub(super) fn encode_header(store: [u8; 16], id: FileId, salt: u64) -> (Vec<u8>,
 pub(super) fn read(fs: &dyn Fs, dir: &Path, id: FileId) -> Result<Found> {
     let path = dir.join(id.file_name(FileKind::Manifest));
     let file = fs.open(&path, Access::Read).context("open", &path)?;
+    file.drop_cache().context("drop the cached pages of", &path)?;
     let len = file.len().context("measure", &path)?;
     if len > FILE_LEN_MAX {
         let found = format!("{len} bytes");
@@ -248,13 +250,15 @@ impl<'a> Replay<'a> {
                 }
             }
         }
-        if let Some(header) = frame::peek(self.bytes, self.at).filter(|header| self.is_next(header))
+        if let Some(header) =
+            frame::peek(self.bytes, self.out.salt, self.at).filter(|header| self.is_next(header))
             && last_used >= header.frame_len()
         {
             let found =
                 "other bytes, though more was written behind it, which is done only once it is durable";
             return Err(self.damage("a frame", found));
         }
+        probe!("manifest: torn tail cut");
         let bytes = last_used.saturating_add(1) as u64;
         self.out.cut = Some(Cut { id: self.id, offset: self.at as u64, bytes, frames });
         Ok(())

@@ -187,6 +187,13 @@ impl SimFs {
         Self { disk: Arc::new(Mutex::new(disk)), epoch: u64::MAX }
     }
 
+    /// Whether a sync of a directory failed and names are shown that the disk does not have. Journalling file systems stop
+    /// working then: nobody recovers without a restart of the machine.
+    #[must_use]
+    pub fn has_lost_names(&self) -> bool {
+        self.disk.lock().nodes.values().any(|node| matches!(node, Node::Dir(dir) if dir.diverged))
+    }
+
     /// Drops the page cache of every file: reads see lost and misplaced writes now.
     pub fn evict_all(&self) {
         let mut disk = self.disk.lock();

@@ -307,6 +307,14 @@ impl File for SimFile {
         })
     }
 
+    fn drop_cache(&self) -> io::Result<()> {
+        let mut disk = self.fs.disk.lock();
+        if disk.epoch == self.fs.epoch && disk.on && disk.touch(self.ino, Inode::evict)? {
+            disk.stats.hit(FaultKind::Evict);
+        }
+        Ok(())
+    }
+
     fn link_count(&self) -> io::Result<u64> {
         self.call(Op::LinkCount, 0, 0, |disk, _| Ok(disk.file(self.ino)?.names))
     }

@@ -168,4 +168,8 @@ impl Jobs for SimJobs {
         self.clock.advance_us(due.saturating_sub(self.clock.peek_us()));
         Some(self.step())
     }
+
+    fn is_stepped(&self) -> bool {
+        true
+    }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::inner::Inner;
+use super::leader::Rolled;
 use super::open::OpenReport;
 use crate::env::JobClass;
 use crate::index::memtable::Memtable;
-use crate::log::ActiveSegment;
 use crate::{Error, Result};
 
 /// How long to wait before trying again after the disk was full.
@@ -28,14 +28,18 @@ pub(crate) struct Background {
     compact: AtomicBool,
     seal: AtomicBool,
     promise: AtomicBool,
+    lead: AtomicBool,
     /// Jobs that hold the store now.
     running: AtomicUsize,
+    /// The store was closed or dropped and its log is ended: the directory may be given up when no job runs. (`closed` comes first,
+    /// while the log is still being written.)
+    pub(crate) log_ended: AtomicBool,
     /// Held by whoever flushes, seals or compacts: each is done by one thread at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) sealing: Mutex<()>,
     pub(crate) compacting: Mutex<()>,
-    /// Segments that were rolled over and are to be sealed, oldest first, with their last sequence number.
-    to_seal: Mutex<Vec<(Arc<ActiveSegment>, u64)>>,
+    /// Segments that were rolled over and are to be sealed, oldest first.
+    to_seal: Mutex<Vec<Rolled>>,
     /// The last background job found the disk full.
     full: Mutex<Option<Error>>,
     pub(crate) open_report: OpenReport,
@@ -50,13 +54,21 @@ impl Background {
         !self.spare.swap(true, Ordering::AcqRel)
     }
 
+    pub(crate) fn begin_lead(&self) -> bool {
+        !self.lead.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_lead(&self) {
+        self.lead.store(false, Ordering::Release);
+    }
+
     pub(crate) fn end_spare(&self) {
         self.spare.store(false, Ordering::Release);
     }
 
     /// Whether no job is running.
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.load(Ordering::Acquire) == 0
+        self.running.load(Ordering::SeqCst) == 0
     }
 
     pub(crate) fn out_of_space(&self) -> Option<Error> {
@@ -69,16 +81,17 @@ struct Running<'a>(&'a Inner);
 
 impl<'a> Running<'a> {
     fn start(inner: &'a Inner) -> Self {
-        inner.background.running.fetch_add(1, Ordering::AcqRel);
+        inner.background.running.fetch_add(1, Ordering::SeqCst);
         Self(inner)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let last = self.0.background.running.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last && self.0.closed.load(Ordering::Acquire) {
-            *self.0.lock.lock() = None;
+        // Both orders are seen by one of the two: whoever ends the log looks at `running` after it.
+        let last = self.0.background.running.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.0.background.log_ended.load(Ordering::SeqCst) {
+            self.0.give_up();
         }
     }
 }
@@ -140,6 +153,7 @@ impl Inner {
                 Err(Error::Cancelled) => {}
                 Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
                 Err(error @ Error::OutOfSpace { .. }) => {
+                    probe!("background: disk full, tried again");
                     tracing::warn!(%error, "background work waits for space");
                     *inner.background.full.lock() = Some(error);
                     inner.once(class, RETRY_FULL, flag, step);
@@ -189,10 +203,22 @@ impl Inner {
         self.closed.load(Ordering::Acquire) || self.latch.get().is_some()
     }
 
-    /// Queues the sealing of a segment that gets no more frames.
-    pub(crate) fn seal_in_background(self: &Arc<Self>, active: Arc<ActiveSegment>, last_sequence: u64) {
-        self.background.to_seal.lock().push((active, last_sequence));
+    /// Queues the sealing of segments that get no more frames. Called when all their frames are applied.
+    pub(crate) fn seal_in_background(self: &Arc<Self>, rolled: &mut Vec<Rolled>) {
+        if rolled.is_empty() {
+            return;
+        }
+        self.background.to_seal.lock().append(rolled);
         self.once(JobClass::Flush, Duration::ZERO, |background| &background.seal, |inner| inner.seal_all());
+    }
+
+    /// A failure of work on files latches, whoever asked for the work: a sync may be what failed, and it is not to be tried again.
+    pub(crate) fn latching<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match error {
+            Error::OutOfSpace { .. } | Error::Cancelled | Error::Latched { .. } => error,
+            Error::Invalid { .. } if self.closed.load(Ordering::Acquire) => error,
+            error => self.latch(&error),
+        })
     }
 
     /// Seals what is to be sealed, oldest first.
@@ -200,8 +226,8 @@ impl Inner {
         let _one_at_a_time = self.background.sealing.lock();
         self.check_writable()?;
         loop {
-            let Some((active, last)) = self.background.to_seal.lock().first().cloned() else { return Ok(()) };
-            self.seal_one(&active, last)?;
+            let Some(rolled) = self.background.to_seal.lock().first().cloned() else { return Ok(()) };
+            self.latching(self.seal_one(&rolled))?;
             self.background.to_seal.lock().remove(0);
         }
     }

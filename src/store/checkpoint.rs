@@ -35,14 +35,22 @@ impl Inner {
         if fs.exists(to).context("look for", to)? {
             return Err(Error::invalid(format!("{} exists already: name a new directory", to.display())));
         }
-        self.roll_over()?;
-        self.seal_all()?;
-        // No table is removed and no segment sealed while links are made.
+        // No table is made or removed from before the segment ends until all links are made: tables must not be ahead of the log.
         let _compacting = self.background.compacting.lock();
         let _flushing = self.background.flushing.lock();
+        self.check_writable()?;
+        self.roll_over()?;
+        // Whoever rolled over, the group that did is written now, and its segment queued for sealing.
+        self.sync()?;
+        self.seal_all()?;
         let _sealing = self.background.sealing.lock();
         let state = self.manifest.state();
         let sequence = state.value_files.values().map(|file| file.sequence_last).max().unwrap_or(0);
+        if let Some(flushed) = state.flushed.values().max().filter(|flushed| **flushed > sequence) {
+            return Err(Error::invalid(format!(
+                "internal: tables up to {flushed}, sealed segments up to {sequence}"
+            )));
+        }
         let holder = Holder { path: to.display().to_string(), sequence, made: self.env.clock.wall_us() };
         // Known as a holder before it holds anything: an erasure report names it even if this crashes half way.
         self.manifest.commit(vec![Edit::AddHolder(holder)])?;

@@ -9,6 +9,7 @@ use super::pipeline::Reserved;
 use super::prepare::prepare;
 use super::resolve::{Plan, Resolved};
 use super::ticket::{Ticket, TicketState};
+use crate::log::FrameKind;
 use crate::{Error, Result};
 
 /// Memtables that wait for their flush before writers are slowed down, and at which they stop.
@@ -21,6 +22,10 @@ impl Inner {
     /// Reserves a batch and answers its ticket. Does not wait for the disk.
     pub(crate) fn submit(self: &Arc<Self>, batch: Batch, durability: Durability) -> Result<Ticket> {
         let state = self.enqueue(batch, durability)?;
+        if state.poll().is_none() {
+            // The caller may never wait.
+            Self::lead_in_background(self);
+        }
         Ok(Ticket { state, inner: self.clone() })
     }
 
@@ -55,10 +60,13 @@ impl Inner {
             match self.reserve(&batch, &mut current, &heads, at, durability)? {
                 Reserved::Queued(state) => return Ok(state),
                 Reserved::Stale => {}
-                Reserved::AfterPublish(sequence) => self.wait_published(sequence)?,
+                Reserved::AfterPublish(sequence) => {
+                    probe!("pipeline: wait for a pending head");
+                    self.wait_published(sequence)?;
+                }
                 Reserved::NoSpace(len) => {
                     let records = current.frame.as_ref().map_or(0, |frame| frame.records().len());
-                    self.make_space(len, records as u64)?;
+                    self.make_space(len, records as u64, FrameKind::Commit)?;
                 }
                 Reserved::Full(first) => {
                     // Its own outcome is its owner's business.
@@ -95,6 +103,7 @@ impl Inner {
 
     fn wait_for_flush(self: &Arc<Self>) -> Result<()> {
         self.check_writable()?;
+        probe!("background: writer stopped for a flush");
         self.flush_in_background();
         match self.env.jobs.help() {
             Some(true) => {}

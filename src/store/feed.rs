@@ -74,7 +74,7 @@ impl Changes {
                 return Ok(None);
             }
             let (inner, cursor) = (&self.inner, self.cursor);
-            if !inner.watch.wait(timeout, || inner.durable() > cursor || is_over(inner)) {
+            if !inner.watch.wait(&*inner.env.clock, timeout, || inner.durable() > cursor || is_over(inner)) {
                 return Ok(None);
             }
         }
@@ -123,7 +123,10 @@ impl Changes {
                     None => self.reader = None,
                 }
             }
-            let durable = self.inner.durable();
+            let durable = match planted!("feed shows what is not durable") {
+                true => self.inner.published(),
+                false => self.inner.durable(),
+            };
             if self.cursor >= durable {
                 return Ok(None);
             }
@@ -145,7 +148,8 @@ impl Changes {
 }
 
 fn is_over(inner: &Inner) -> bool {
-    inner.closed.load(std::sync::atomic::Ordering::Acquire)
+    // Nothing more comes from a store that takes no writes.
+    inner.read_only || inner.latch.get().is_some() || inner.closed.load(std::sync::atomic::Ordering::Acquire)
 }
 
 impl Iterator for Changes {

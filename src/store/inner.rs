@@ -26,7 +26,8 @@ pub(crate) const BUCKETS: usize = 1 << 16;
 
 /// An open store.
 ///
-/// Locks are taken in this order: `pipeline` → `log` → `view_lock`; `space` before `pipeline`. No I/O happens under `pipeline`.
+/// Locks are taken in this order: `closing`, `compacting`, `flushing`, `sealing` → `install_lock` → `log` → `view_lock`, and
+/// `space` → `pipeline`. No I/O happens under `pipeline` and `view_lock`.
 pub(crate) struct Inner {
     pub(crate) env: Env,
     pub(crate) path: PathBuf,
@@ -42,7 +43,11 @@ pub(crate) struct Inner {
     pub(crate) annotated: AtomicBool,
     /// Which value file holds which content.
     pub(crate) values: ArcSwap<ValueMap>,
-    /// Held while `view` or `values` is exchanged.
+    /// Held while tables or sealed segments are put into the manifest and shown.
+    pub(crate) install_lock: Mutex<()>,
+    /// Held while the store is being closed.
+    pub(crate) closing: Mutex<()>,
+    /// Held while `view` or `values` is exchanged. No I/O happens under it.
     pub(crate) view_lock: Mutex<()>,
     /// By entity hash: the last sequence number given out to an entity of the bucket. What was looked up at S still holds if this
     /// is not above S.
@@ -101,9 +106,11 @@ impl Inner {
     /// Stops all writing. The first cause stays.
     pub(crate) fn latch(&self, cause: &Error) -> Error {
         let cause = self.latch.get_or_init(|| {
+            probe!("store: latched");
             tracing::error!(%cause, "the store takes no more writes");
             Arc::from(cause.to_string())
         });
+        self.watch.notify();
         self.wake_background();
         Error::Latched { cause: cause.clone() }
     }

@@ -28,6 +28,14 @@ use crate::{Error, Result};
 /// Zeros are written ahead of the tail in steps of this many bytes.
 const ZERO_STEP: usize = 256 << 10;
 
+/// A segment that gets no more frames.
+#[derive(Clone)]
+pub(crate) struct Rolled {
+    pub(crate) active: Arc<ActiveSegment>,
+    pub(crate) last_sequence: u64,
+    pub(crate) frames_end: u64,
+}
+
 /// The end of the log as the leader knows it.
 pub(crate) struct LogState {
     /// The segment that the last frame was written to.
@@ -47,6 +55,9 @@ pub(crate) struct LogState {
     pub(crate) unsynced: Vec<Arc<SegmentFile>>,
     /// Bytes of `segment` that were written at least once, frames or zeros: a sync into them changes no file metadata.
     pub(crate) zeroed: u64,
+    /// Segments that the present group has rolled over, with their last sequence number and the end of their frames: sealed when the
+    /// group was applied, for only then do they know all their frames.
+    pub(crate) rolled: Vec<Rolled>,
     /// Reused for the bytes of a group.
     pub(crate) buffer: Vec<u8>,
 }
@@ -91,16 +102,20 @@ impl Inner {
         !std::mem::replace(&mut pipeline.leading, true)
     }
 
-    /// Has the gathered commits written by a background job.
+    /// Has the gathered commits written by a background job, if none is queued for that.
     pub(crate) fn lead_in_background(inner: &Arc<Self>) {
+        if !inner.background.begin_lead() {
+            return;
+        }
         let weak = Arc::downgrade(inner);
         inner.env.jobs.spawn(
             JobClass::Urgent,
             Box::new(move || {
-                if let Some(inner) = weak.upgrade()
-                    && inner.begin_to_lead()
-                {
-                    inner.lead();
+                if let Some(inner) = weak.upgrade() {
+                    inner.background.end_lead();
+                    if inner.begin_to_lead() {
+                        inner.lead();
+                    }
                 }
             }),
         );
@@ -159,7 +174,7 @@ impl Inner {
         }
         let next = pipeline.gathering.iter().find(|item| item.ticket.waiting.load(Ordering::Acquire));
         match next {
-            Some(item) if self.env.jobs.help().is_none() => item.ticket.lead(),
+            Some(item) if !self.env.jobs.is_stepped() => item.ticket.lead(),
             _ => {
                 pipeline.leading = false;
                 let left = !pipeline.gathering.is_empty();
@@ -177,6 +192,9 @@ impl Inner {
         if !sync && items.iter().all(|item| item.frame.is_none()) {
             return Ok(());
         }
+        if items.len() > 1 {
+            probe!("leader: group of several commits");
+        }
         let mut guard = self.log.lock();
         let log = &mut *guard;
         let mut actives = Vec::with_capacity(items.len());
@@ -184,6 +202,9 @@ impl Inner {
         log.buffer.clear();
         for placed in items.iter_mut().filter_map(|item| item.frame.as_deref_mut()) {
             if placed.segment.id != log.segment.id {
+                if !log.buffer.is_empty() {
+                    probe!("leader: group spans two segments");
+                }
                 self.write_run(log, run_start, sync)?;
                 self.roll(log, placed)?;
                 run_start = 0;
@@ -194,7 +215,10 @@ impl Inner {
                 prev_checksum: log.last_checksum,
                 first_sequence: placed.first_sequence,
                 commit_time: placed.commit_time,
-                promise: log.promise,
+                promise: match planted!("promise ahead") {
+                    true => Position { file: placed.segment.id.number, offset: placed.offset + 8 },
+                    false => log.promise,
+                },
             };
             log.last_checksum = placed.frame.finish(&place);
             log.promise_written = log.promise;
@@ -204,15 +228,23 @@ impl Inner {
             actives.push(log.active.clone());
         }
         self.write_run(log, run_start, sync)?;
-        if sync {
+        let last = log.last_sequence;
+        let early = planted!("publish before durable");
+        if early {
+            self.apply(items, &actives)?;
+            self.published.fetch_max(last, Ordering::AcqRel);
+        }
+        if sync && !planted!("ack before sync") {
             self.sync_log(log)?;
         }
-        let last = log.last_sequence;
-        self.apply(items, &actives)?;
+        if !early {
+            self.apply(items, &actives)?;
+        }
         self.published.fetch_max(last, Ordering::AcqRel);
         if sync {
             self.durable.fetch_max(last, Ordering::AcqRel);
         }
+        self.seal_in_background(&mut log.rolled);
         self.rotate_if_full();
         Ok(())
     }
@@ -250,6 +282,12 @@ impl Inner {
     /// Makes everything written durable, older segments first.
     pub(crate) fn sync_log(&self, log: &mut LogState) -> Result<()> {
         for segment in &log.unsynced {
+            if planted!("older segment not synced") && segment.id != log.segment.id {
+                continue;
+            }
+            if planted!("failed sync retried") && segment.file.sync_data().is_ok() {
+                continue;
+            }
             segment.file.sync_data().context("sync the log in", &segment.path)?;
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }
@@ -274,6 +312,7 @@ impl Inner {
         };
         log.buffer.extend_from_slice(&header.encode());
         let active = Arc::new(ActiveSegment::new(segment.path.clone(), segment.file.clone(), header));
+        let frames_end = log.end;
         let old = std::mem::replace(&mut log.active, active.clone());
         log.end = log.buffer.len() as u64;
         log.segment = segment.clone();
@@ -288,7 +327,11 @@ impl Inner {
             };
             self.values.store(Arc::new(self.values.load().rolled(entry)));
         }
-        self.seal_in_background(old, placed.first_sequence.saturating_sub(1));
+        log.rolled.push(Rolled {
+            active: old,
+            last_sequence: placed.first_sequence.saturating_sub(1),
+            frames_end,
+        });
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::Progress;
 use super::inner::Inner;
+use super::leader::Rolled;
 use super::pipeline::{Item, Placed};
 use super::tables::Tables;
 use super::ticket::TicketState;
@@ -13,7 +14,8 @@ use super::values::{DirectoryCache, ValueEntry};
 use crate::index::compaction::{self, CompactionJob, CompactionOutcome};
 use crate::index::levels::invariants::check_boundaries;
 use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels, TableEdit};
-use crate::log::{ActiveSegment, FrameDraft, FrameKind, SealRequest, SealedSegment, seal};
+use crate::index::memtable::Memtable;
+use crate::log::{FrameDraft, FrameKind, SealRequest, SealedSegment, seal};
 use crate::manifest::Edit;
 use crate::{Error, Result};
 
@@ -30,12 +32,35 @@ impl Inner {
         self.check_writable()?;
         let view = self.view();
         let Some(memtable) = view.flush_next().cloned() else { return Ok(false) };
-        if memtable.sequences().is_some_and(|(_, last)| last > self.durable()) {
+        let ahead = memtable.sequences().is_some_and(|(_, last)| last > self.durable());
+        if ahead && !planted!("flush ahead of the log") {
+            probe!("flush: log synced first");
             // Tables must not be ahead of the log.
             self.sync()?;
         }
         let tables = self.tables();
-        let outcome = compaction::flush(&memtable, &self.options.limits, &tables)?;
+        let flushed = self.flush_memtable(&memtable, &tables);
+        self.clean_up(&tables, &flushed);
+        flushed?;
+        probe!("flush: installed");
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        self.compact_in_background();
+        Ok(true)
+    }
+
+    /// After a job that failed: what it made is not part of the store. Best effort, as whatever is left is removed at the next open.
+    fn clean_up(&self, tables: &Tables, result: &Result<()>) {
+        // Latched means that the manifest may name the files.
+        if let Err(error) = result
+            && !matches!(error, Error::Latched { .. })
+            && let Err(error) = tables.give_up()
+        {
+            tracing::warn!(%error, "could not remove the files of a job that failed");
+        }
+    }
+
+    fn flush_memtable(&self, memtable: &Arc<Memtable>, tables: &Tables) -> Result<()> {
+        let outcome = compaction::flush(memtable, &self.options.limits, tables)?;
         let mut edits = edits_of(&outcome.edit);
         if let Some(sequence) = outcome.sequence {
             // All keyspaces move together: see the design, §7.
@@ -43,28 +68,42 @@ impl Inner {
                 edits.push(Edit::SetFlushed { keyspace, sequence });
             }
         }
-        self.install(edits, &outcome.edit, &tables, |view, levels| view.flushed(&memtable, levels))?;
-        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
-        self.compact_in_background();
-        Ok(true)
+        if planted!("checkpoint before tables")
+            && let Some(sequence) = outcome.sequence
+        {
+            let marks = [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS].into_iter();
+            self.manifest.commit(marks.map(|keyspace| Edit::SetFlushed { keyspace, sequence }).collect())?;
+        }
+        self.install(edits, &outcome.edit, tables, |view, levels| view.flushed(memtable, levels))
     }
 
-    /// Commits a change of the tables to the manifest, then shows it to readers.
+    /// Commits a change of the tables to the manifest, then shows it to readers. The sync is not made under `view_lock`: the leader
+    /// takes that to rotate.
     fn install(
         &self,
         edits: Vec<Edit>,
         change: &TableEdit,
         tables: &Tables,
-        exchange: impl FnOnce(&IndexView, Arc<Levels>) -> Result<IndexView>,
+        exchange: impl Fn(&IndexView, Arc<Levels>) -> Result<IndexView>,
     ) -> Result<()> {
-        let _guard = self.view_lock.lock();
+        let _installing = self.install_lock.lock();
+        // Only an installation changes the tables, so these levels stay the right ones.
         let view = self.view.load();
-        // Opened and checked before the manifest says so.
         let levels = Arc::new(view.levels().apply(change, tables)?);
         check_boundaries(&levels, change)?;
-        let next = exchange(&view, levels)?;
+        exchange(&view, levels.clone())?;
+        if planted!("inputs deleted early") {
+            for (keyspace, id) in &change.removed {
+                let kind = match keyspace {
+                    0 => crate::codec::FileKind::RevisionTable,
+                    _ => crate::codec::FileKind::PlainTable,
+                };
+                let _ = self.env.fs.remove_file(&self.manifest.files().path(*id, kind));
+            }
+        }
         self.with_reserve(|| self.manifest.commit(edits.clone()))?;
-        self.view.store(Arc::new(next));
+        let _exchanging = self.view_lock.lock();
+        self.view.store(Arc::new(exchange(&self.view.load(), levels)?));
         Ok(())
     }
 
@@ -79,7 +118,7 @@ impl Inner {
                 self.rotate();
             }
         }
-        while self.flush_one()? {}
+        while self.latching(self.flush_one())? {}
         self.wake_background();
         Ok(())
     }
@@ -101,16 +140,20 @@ impl Inner {
 
     fn run_compaction(self: &Arc<Self>, job: &CompactionJob, cancel: &dyn Fn() -> bool) -> Result<()> {
         let tables = self.tables();
-        let change = match compaction::run(job, &self.options.limits, &tables, cancel, &mut |_| {})? {
-            CompactionOutcome::Done(change) => change,
-            CompactionOutcome::Interrupted => {
-                tables.give_up()?;
-                return Err(Error::Cancelled);
-            }
-        };
-        self.install(edits_of(&change), &change, &tables, |view, levels| Ok(view.with_levels(levels)))?;
+        let merged = self.merge(job, &tables, cancel);
+        self.clean_up(&tables, &merged);
+        merged?;
         self.counters.compactions.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn merge(&self, job: &CompactionJob, tables: &Tables, cancel: &dyn Fn() -> bool) -> Result<()> {
+        match compaction::run(job, &self.options.limits, tables, cancel, &mut |_| {})? {
+            CompactionOutcome::Interrupted => Err(Error::Cancelled),
+            CompactionOutcome::Done(change) => {
+                self.install(edits_of(&change), &change, tables, |view, levels| Ok(view.with_levels(levels)))
+            }
+        }
     }
 
     /// Compacts until nothing is left to do; `full`: until each keyspace is in one level.
@@ -136,36 +179,42 @@ impl Inner {
             let bytes = job.bytes();
             let of = done.saturating_add(bytes);
             let stop = || self.is_ending() || progress.borrow_mut().step("compact", done, of).is_err();
-            self.run_compaction(&job, &stop)?;
+            self.latching(self.run_compaction(&job, &stop))?;
             done = of;
         }
     }
 
     /// Seals one segment that gets no more frames, and shows its sealed form to readers.
-    pub(crate) fn seal_one(self: &Arc<Self>, active: &Arc<ActiveSegment>, last_sequence: u64) -> Result<()> {
-        if self.durable() < last_sequence {
-            // The trailer will say that all frames are durable.
+    pub(crate) fn seal_one(self: &Arc<Self>, rolled: &Rolled) -> Result<()> {
+        let active = &rolled.active;
+        let id = active.header().id;
+        let unsynced = self.log.lock().unsynced.iter().any(|segment| segment.id == id);
+        if (unsynced || self.durable() < rolled.last_sequence) && !planted!("seal ahead of the log") {
+            probe!("seal: log synced first");
+            // The trailer will say that all frames are durable, promises included.
             self.sync()?;
         }
         let state = self.manifest.state();
         let request = SealRequest {
             store: &state.store,
-            id: active.header().id,
-            frames_end: active.end(),
+            id,
+            frames_end: rolled.frames_end,
             block_records: self.options.limits.directory_block_records,
         };
         let info = self.with_reserve(|| seal(&*self.env.fs, active.path(), &request))?;
         let cache = Arc::new(DirectoryCache(self.cache.clone()));
         let sealed = SealedSegment::open(&*self.env.fs, active.path(), &info, &state.store, Some(cache))?;
-        let _guard = self.view_lock.lock();
         let entry = ValueEntry {
             first: info.sequence_first,
             last: info.sequence_last,
             number: info.id.number,
             file: Arc::new(sealed),
         };
+        let _installing = self.install_lock.lock();
         self.with_reserve(|| self.manifest.commit(vec![Edit::AddValueFile(info.clone())]))?;
+        let _exchanging = self.view_lock.lock();
         self.values.store(Arc::new(self.values.load().replaced(entry)));
+        probe!("seal: installed");
         self.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -178,6 +227,7 @@ impl Inner {
                 return Ok(());
             }
         }
+        probe!("promise: written when idle");
         match self.append_empty(FrameKind::Promise, false) {
             // Without room there is no promise; the next commit carries it.
             Err(Error::OutOfSpace { .. }) => Ok(()),
@@ -208,7 +258,7 @@ impl Inner {
                 break;
             }
             drop(pipeline);
-            self.make_space(len, 0)?;
+            self.make_space(len, 0, kind)?;
         }
         self.wait_ticket(&ticket).map(drop)
     }

@@ -4,6 +4,7 @@
 //! replayed into memtables, which are flushed as they fill up: time and memory are bounded by what was not flushed, not by the
 //! store. Recovered segments are sealed and a new one is started, unless the log ends in a clean-close mark: then it is continued.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::options::{ByteSize, Options, TableReads};
 use super::start::Opening;
 use super::tables::Tables;
 use crate::cache::Cache;
+use crate::codec::FileId;
 use crate::env::Env;
 use crate::error::IoContext;
 use crate::index::compaction;
@@ -174,12 +176,28 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
         }
         prepare_dir(fs, &path)?;
     }
+    if !create && exists {
+        // No lock file is made in a directory that is no store.
+        let listing = fs.read_dir(&path).context("list", &path)?;
+        if !listing.iter().any(|entry| FileId::parse(&entry.name).is_some()) {
+            return Err(Error::invalid(format!("there is no store in {}", path.display())));
+        }
+    }
     let lock = match StoreLock::acquire(&env, &path) {
         Ok(lock) => Some(lock),
         // Reading needs no lock file where none can be made; a live writer could have made one.
-        Err(Error::Io { source, .. }) if read_only && source.kind() != std::io::ErrorKind::NotFound => None,
+        Err(Error::Io { source, .. })
+            if read_only
+                && matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
+            None
+        }
         Err(error) => return Err(error),
     };
+    if !read_only {
+        // What a crash left of it is space that recovery may need.
+        super::reserve::remove_left_over(fs, &path)?;
+    }
     let mut store_id = [0; 16];
     env.rng.fill(&mut store_id);
     let mode = match (read_only, create) {
@@ -225,7 +243,14 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
             store: &state.store,
             sealed: &sealed,
             promise: Position::new(state.promise.0, state.promise.1),
-            flushed: flushed(KEYSPACE_REVISIONS).min(flushed(KEYSPACE_ANNOTATIONS)),
+            flushed: match planted!("replay starts too late") {
+                true => sealed
+                    .iter()
+                    .map(|file: &crate::manifest::ValueFileInfo| file.sequence_last)
+                    .max()
+                    .unwrap_or(0),
+                false => flushed(KEYSPACE_REVISIONS).min(flushed(KEYSPACE_ANNOTATIONS)),
+            },
             limits: &options.limits,
             mode: if read_only { RecoveryMode::ReadOnly } else { RecoveryMode::Write },
         },
@@ -278,6 +303,7 @@ impl Replay<'_> {
     fn flush(&mut self) -> Result<()> {
         let rotated = self.view.rotated(Arc::new(Memtable::new(self.memtable_bytes)));
         let Some(memtable) = rotated.flush_next().cloned() else { return Ok(()) };
+        probe!("flush: during replay");
         let outcome = compaction::flush(&memtable, self.limits, self.tables)?;
         let levels = Arc::new(rotated.levels().apply(&outcome.edit, self.tables)?);
         let mut edits = super::maintain::edits_of(&outcome.edit);

@@ -2,11 +2,12 @@
 //! manifest, the clean-close mark) can. It is made with the first growth of the log beyond its first step, so that a store that is only
 //! opened for a `put` never makes one; `close` removes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::inner::Inner;
-use crate::env::Access;
+use crate::env::{Access, Fs};
+use crate::error::IoContext;
 use crate::{Error, Result};
 
 /// The file's name.
@@ -53,10 +54,20 @@ impl Inner {
     pub(crate) fn with_reserve<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         match attempt() {
             Err(Error::OutOfSpace { .. }) if self.release_reserve() => {
+                probe!("space: emergency reserve used");
                 tracing::warn!("the disk is full: the emergency reserve is being used");
                 attempt()
             }
             other => other,
         }
+    }
+}
+
+/// Removes the reserve that a crash left.
+pub(crate) fn remove_left_over(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let path = dir.join(RESERVE_FILE);
+    match fs.remove_file(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.context("remove", &path),
     }
 }

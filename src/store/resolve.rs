@@ -41,7 +41,7 @@ impl Inner {
 
     fn try_resolve(&self, batch: &Prepared, heads: &[HeadInfo], at: u64) -> Result<Resolved> {
         if batch.has_request_id
-            && let Some(committed) = self.find_replay(batch, at)?
+            && let Some(committed) = self.find_replay(batch, heads, at)?
         {
             return Ok(Resolved::Replayed(committed));
         }
@@ -96,7 +96,7 @@ impl Inner {
                 let row = row.filter(|row| row.number == number).ok_or_else(|| {
                     Error::invalid(format!("{entity} has no revision {number} to revert to"))
                 })?;
-                self.reuse(entity, &row, &mut fields, &mut flags)?
+                self.reuse(entity, &row, earlier, &mut fields, &mut flags)?
             }
             PreparedBody::Undelete => {
                 if head.kind != Some(RevisionKind::Delete) {
@@ -112,7 +112,7 @@ impl Inner {
                 let row = self.newest_live_row(entity, at)?.ok_or_else(|| {
                     Error::invalid(format!("{entity} has no live revision to bring back: put a new one"))
                 })?;
-                self.reuse(entity, &row, &mut fields, &mut flags)?
+                self.reuse(entity, &row, earlier, &mut fields, &mut flags)?
             }
         };
         let (reference, digest) = match &content {
@@ -164,12 +164,19 @@ impl Inner {
         &self,
         entity: &Entity,
         row: &Row,
+        earlier: &Earlier<'_>,
         fields: &mut Fields,
         flags: &mut Flags,
     ) -> Result<MainContent> {
         if row.kind == RevisionKind::Delete {
             return Err(Error::invalid(format!(
                 "revision {} of {entity} is a tombstone: it has no content",
+                row.number
+            )));
+        }
+        if earlier.hidden(row.number, self.hidden(entity, row.number)?).contains(FieldMask::CONTENT) {
+            return Err(Error::invalid(format!(
+                "the content of revision {} of {entity} is hidden: a new revision would show it; show it first",
                 row.number
             )));
         }
@@ -205,7 +212,7 @@ impl Inner {
             return Ok(false);
         }
         let hidden = earlier.hidden(head.number, self.hidden(entity, head.number)?);
-        if hidden.contains(FieldMask::CONTENT) {
+        if hidden.contains(FieldMask::CONTENT) && !planted!("if changed ignores hiding") {
             return Ok(false);
         }
         match (head.digest, head.content) {
@@ -217,60 +224,111 @@ impl Inner {
     fn newest_live_row(&self, entity: &Entity, at: u64) -> Result<Option<Row>> {
         for row in self.view().rows(entity, &Bound::at(at), Order::Descending) {
             let row = row?;
-            if row.kind == RevisionKind::Put && row.content.is_some() {
+            if row.kind == RevisionKind::Put {
                 return Ok(Some(row));
             }
         }
         Ok(None)
     }
 
-    /// Looks for an earlier attempt of the same request among the newest revisions of its entities.
-    fn find_replay(&self, batch: &Prepared, at: u64) -> Result<Option<Committed>> {
+    /// Looks for an earlier attempt of the same request among the newest revisions of its entities. It is one if every write of
+    /// the batch is found where the batch would have put it, and nothing else is in that commit.
+    fn find_replay(&self, batch: &Prepared, heads: &[HeadInfo], at: u64) -> Result<Option<Committed>> {
         let mut outcomes = Vec::with_capacity(batch.ops.len());
-        let mut found: Vec<Row> = Vec::new();
+        // For each record that the commit must have: the row found for it, `None` for an annotation.
+        let mut records: Vec<Option<Row>> = Vec::new();
         let mut missing = false;
         let mut seen = std::collections::BTreeMap::new();
         for op in &batch.ops {
-            let PreparedWhat::Write(write) = &op.what else {
-                outcomes.push(Outcome::Held);
-                continue;
+            let write = match &op.what {
+                PreparedWhat::Write(write) => write,
+                PreparedWhat::Guard { .. } => {
+                    outcomes.push(Outcome::Held);
+                    continue;
+                }
+                PreparedWhat::Annotate(_) => {
+                    // Its sequence number is known when a row beside it is.
+                    outcomes.push(Outcome::Annotated { sequence: 0 });
+                    records.push(None);
+                    continue;
+                }
             };
-            let (Some(id), Some((entity, _))) = (write.fields.request_id, batch.entities.get(op.entity))
-            else {
-                missing = true;
-                continue;
+            let (entity, _) = batch.entities.get(op.entity).ok_or_else(out_of_step)?;
+            let nth: &mut usize = seen.entry((op.entity, write.fields.request_id)).or_default();
+            let found = match write.fields.request_id {
+                Some(id) => self.rows_of_request(entity, id, at)?.into_iter().nth(*nth),
+                None => None,
             };
-            let nth: &mut usize = seen.entry((op.entity, id)).or_default();
-            let Some(row) = self.rows_of_request(entity, id, at)?.into_iter().nth(*nth) else {
-                missing = true;
-                continue;
-            };
-            *nth += 1;
-            if !same_write(write, &row) {
-                return Err(reused_request(entity));
+            match found {
+                Some(row) => {
+                    *nth += 1;
+                    if !same_write(write, &row) {
+                        return Err(reused_request(entity));
+                    }
+                    outcomes.push(Outcome::Replayed { revision: row.number, sequence: row.sequence });
+                    records.push(Some(row));
+                }
+                // The first attempt may have found nothing to write here.
+                None if write.if_changed => {
+                    let head = heads.get(op.entity).ok_or_else(out_of_step)?;
+                    outcomes.push(Outcome::Unchanged { revision: head.number });
+                }
+                None => missing = true,
             }
-            outcomes.push(Outcome::Replayed { revision: row.number, sequence: row.sequence });
-            found.push(row);
         }
-        let Some(last) = found.last() else { return Ok(None) };
-        let whole = !missing
-            && last.commit_rest == 0
-            && found.iter().zip(found.iter().skip(1)).all(|(a, b)| {
-                a.sequence.checked_add(1) == Some(b.sequence)
-                    && a.commit_rest.checked_sub(1) == Some(b.commit_rest)
-            });
-        if !whole {
+        let Some((index, row)) =
+            records.iter().enumerate().find_map(|(i, row)| row.as_ref().map(|row| (i as u64, row)))
+        else {
+            return Ok(None);
+        };
+        let first = row.sequence.saturating_sub(index);
+        if missing || !self.is_whole_commit(batch, &records, first)? {
             let (entity, _) = batch.entities.first().ok_or_else(out_of_step)?;
             return Err(reused_request(entity));
         }
-        Ok(Some(Committed { sequence: last.sequence, outcomes }))
+        let mut next = first;
+        for outcome in &mut outcomes {
+            match outcome {
+                Outcome::Annotated { sequence } => {
+                    *sequence = next;
+                    next = next.saturating_add(1);
+                }
+                Outcome::Replayed { .. } => next = next.saturating_add(1),
+                _ => {}
+            }
+        }
+        let last = first.saturating_add(records.len() as u64).saturating_sub(1);
+        Ok(Some(Committed { sequence: last, outcomes }))
+    }
+
+    /// Whether the records stand one behind the other from `first` on, and are all of their commit.
+    fn is_whole_commit(&self, batch: &Prepared, records: &[Option<Row>], first: u64) -> Result<bool> {
+        let is_run = batch.frame == crate::log::FrameKind::Run;
+        let count = records.len() as u64;
+        for (i, row) in (0_u64..).zip(records) {
+            let Some(row) = row else { continue };
+            let rest = if is_run { 0 } else { count.saturating_sub(i).saturating_sub(1) };
+            if row.sequence != first.saturating_add(i) || u64::from(row.commit_rest) != rest {
+                return Ok(false);
+            }
+        }
+        let Some(before) = first.checked_sub(1).filter(|before| *before > 0 && !is_run) else {
+            return Ok(true);
+        };
+        let values = self.values();
+        let Some(entry) = values.find(before) else { return Ok(true) };
+        match entry.file.clone().changes(before.saturating_sub(1), before).next() {
+            Some(change) => Ok(change?.commit_rest == 0),
+            None => Ok(true),
+        }
     }
 
     /// Revisions made under a request id, oldest first, among the newest few of the entity.
     fn rows_of_request(&self, entity: &Entity, id: [u8; 16], at: u64) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let newest = self.view().rows(entity, &Bound::at(at), Order::Descending);
-        for row in newest.take(limits::REPLAY_REVISIONS as usize) {
+        let most = if planted!("request id forgotten") { 1 } else { limits::REPLAY_REVISIONS as usize };
+        for row in newest.take(most) {
             let row = row?;
             let fields = Fields::decode(&row.cold).map_err(|bad| self.bad_fields(entity, &row, bad))?;
             if fields.request_id == Some(id) {

@@ -175,12 +175,14 @@ impl Revision {
         slots.iter().map(|(role, reference)| Ok((role.clone(), read(reference)?))).collect()
     }
 
-    /// The digest of the main content.
+    /// The digest of the main content; `None` if it is hidden or there is none.
     ///
     /// # Errors
     /// As for [`Revision::content`].
     pub fn digest(&self) -> Result<Option<Digest>> {
         match self.entry.row.content {
+            // It would tell whether a guess is right.
+            Some(_) if self.is_hidden_now()? => Ok(None),
             Some(reference) => self.inner.values().digest(reference.address).map(Some),
             None => Ok(None),
         }

@@ -15,7 +15,7 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Access, File, JobClass};
 use crate::error::IoContext;
 use crate::limits::Limits;
-use crate::log::SEGMENT_HEADER_LEN;
+use crate::log::{FrameKind, SEGMENT_HEADER_LEN};
 use crate::{Error, Result};
 
 /// A segment's file while it is being written.
@@ -54,6 +54,7 @@ impl Pipeline {
             if spare.reserved.load(Ordering::Acquire) < SEGMENT_HEADER_LEN as u64 + len {
                 return None;
             }
+            probe!("pipeline: roll over to the spare");
             let segment = self.spare.take()?;
             self.tail = Tail { segment, offset: SEGMENT_HEADER_LEN as u64, records: 0 };
         }
@@ -80,8 +81,12 @@ impl Tail {
 
 impl Inner {
     /// Makes room for a frame of `len` bytes with `records` records, by extending the tail or preparing the next segment.
-    pub(crate) fn make_space(&self, len: usize, records: u64) -> Result<()> {
+    pub(crate) fn make_space(&self, len: usize, records: u64, kind: FrameKind) -> Result<()> {
         let _one_at_a_time = self.space.lock();
+        if kind != FrameKind::CleanClose {
+            // The directory may be somebody else's by now.
+            self.check_writable()?;
+        }
         let limits = &self.options.limits;
         let len = len as u64;
         let (segment, needed, spare) = {
@@ -134,8 +139,13 @@ impl Inner {
             reserved: AtomicU64::new(0),
             must_sync: AtomicBool::new(false),
         });
-        let made = extend(&segment, needed, &self.options.limits)
-            .and_then(|()| fs.sync_dir(&self.path).context("sync", &self.path));
+        let made = extend(&segment, needed, &self.options.limits).and_then(|()| {
+            // A failed sync is never retried, nor is one of the directory: other names may have been lost with this one.
+            if planted!("segment name not synced") {
+                return Ok(());
+            }
+            fs.sync_dir(&self.path).context("sync", &self.path).map_err(|e| self.latch(&e))
+        });
         if let Err(e) = made {
             // Nothing was written to it; if this fails too, the next open removes it.
             let _ = fs.remove_file(&segment.path);

@@ -1,7 +1,7 @@
 //! From a recovered log to a running store.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -49,7 +49,7 @@ impl Opening {
         let manifest = &self.manifest;
         if !self.read_only {
             let mut edits: Vec<Edit> = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
-            if !recovered.closed_cleanly && !self.report.created {
+            if !recovered.closed_cleanly && !self.report.created && !planted!("incarnation kept") {
                 // Sequence numbers that somebody may have seen may be given out again: feed cursors must notice.
                 edits.push(Edit::Incarnation(self.env.rng.next_u64().max(1)));
             }
@@ -57,10 +57,14 @@ impl Opening {
                 manifest.commit(edits)?;
             }
             for leftover in &recovered.leftovers {
+                if planted!("leftover segment kept") {
+                    break;
+                }
                 let path = self.path.join(leftover.id.file_name(FileKind::Segment));
                 self.env.fs.remove_file(&path).context("remove", &path)?;
             }
             if !recovered.leftovers.is_empty() {
+                probe!("open: leftover removed");
                 self.env.fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
             }
         }
@@ -99,6 +103,8 @@ impl Opening {
             view: ArcSwap::from_pointee(self.view),
             values: ArcSwap::from_pointee(ValueMap::new(values)),
             view_lock: Mutex::new(()),
+            install_lock: Mutex::new(()),
+            closing: Mutex::new(()),
             last_sequence,
             pipeline: Mutex::new(Pipeline {
                 next_sequence,
@@ -142,6 +148,7 @@ impl Opening {
 
     /// Goes on behind a clean-close mark.
     fn continue_log(&self, append: Appendable, recovered: &Recovered) -> (LogState, Tail) {
+        probe!("open: clean log continued");
         let Appendable { segment: active, end, checksum } = append;
         let header = *active.header();
         let segment = Arc::new(SegmentFile {
@@ -220,6 +227,7 @@ fn log_at(
         promise_written: promise,
         unsynced: Vec::new(),
         zeroed: end,
+        rolled: Vec::new(),
         buffer: Vec::new(),
     };
     (log, tail)
@@ -270,12 +278,15 @@ impl crate::env::File for NoFile {
 impl Inner {
     /// Closes: everything gathered is written and synced, the log trimmed and marked, the lock given up.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        // A second caller waits for the first and then finds nothing to do: what it did to the files now would be done to those of
+        // whoever opened the store in between.
+        let _closing = self.closing.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         if self.read_only {
             self.set_closed();
             *self.lock.lock() = None;
-            return Ok(());
-        }
-        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
             return Ok(());
         }
         let mut result = Ok(());
@@ -288,34 +299,44 @@ impl Inner {
             result = result.and_then(|()| self.seal_all());
         }
         let ended = self.end_log();
-        // Jobs look at `closed` every few hundred rows.
+        // Jobs look at `closed` every few hundred rows, and again when they have got one of these.
         drop(self.background.compacting.lock());
         drop(self.background.flushing.lock());
         drop(self.background.sealing.lock());
-        *self.lock.lock() = None;
+        self.background.log_ended.store(true, Ordering::SeqCst);
+        self.give_up();
         result.and(ended)
     }
 
     /// The last handle was dropped: the same without waiting for any background work.
     pub(crate) fn abandon(self: &Arc<Self>) {
-        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
+        let _closing = self.closing.lock();
+        if self.closed.load(Ordering::Acquire) {
             return;
         }
         if self.read_only {
             self.set_closed();
+            *self.lock.lock() = None;
             return;
         }
         if let Err(error) = self.end_log() {
             tracing::warn!(%error, "the store was dropped and could not be closed cleanly");
         }
         // The lock goes with the last job that holds the store.
+        self.background.log_ended.store(true, Ordering::SeqCst);
         if self.background.is_idle() {
-            *self.lock.lock() = None;
+            self.give_up();
         }
     }
 
+    /// The directory may belong to somebody else from here on.
+    pub(crate) fn give_up(&self) {
+        self.manifest.retire();
+        *self.lock.lock() = None;
+    }
+
     fn set_closed(&self) {
-        self.closed.store(true, std::sync::atomic::Ordering::Release);
+        self.closed.store(true, Ordering::Release);
         self.watch.notify();
         self.wake_background();
     }
@@ -334,20 +355,31 @@ impl Inner {
         // What the mark promises must be durable before it is written.
         let synced = self.sync_now();
         let marked = synced
-            .and_then(|()| self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true)));
-        self.release_reserve();
-        marked?;
+            .and_then(|()| self.with_reserve(|| self.append_empty(crate::log::FrameKind::CleanClose, true)))
+            .and_then(|()| self.trim());
         // A spare may just be being prepared.
         drop(self.space.lock());
-        let (segment, end) = {
+        self.release_reserve();
+        let spare = self.pipeline.lock().spare.take();
+        let removed =
+            spare.map_or(Ok(()), |spare| self.env.fs.remove_file(&spare.path).context("remove", &spare.path));
+        marked.and(removed)
+    }
+
+    /// Gives back the space behind the last frame, and has the manifest say where that ends.
+    fn trim(&self) -> Result<()> {
+        let (segment, end, has_changes) = {
             let log = self.log.lock();
-            (log.segment.clone(), log.end)
+            (log.segment.clone(), log.end, log.last_sequence > log.active.header().predecessor_sequence)
         };
         segment.file.set_len(end).context("trim", &segment.path)?;
         segment.file.sync_data().context("sync", &segment.path)?;
-        let spare = self.pipeline.lock().spare.take();
-        if let Some(spare) = spare {
-            self.env.fs.remove_file(&spare.path).context("remove", &spare.path)?;
+        let promise = (segment.id.number, end);
+        if has_changes && self.manifest.state().promise != promise {
+            // Nothing in the log speaks for its own end: were the file cut short later, the rest would look like a torn tail.
+            // (Without changes there is nothing to lose, and the segment may be left over and removed.)
+            let promise = Edit::SetPromise { file: promise.0, offset: promise.1 };
+            self.with_reserve(|| self.manifest.commit(vec![promise.clone()]))?;
         }
         Ok(())
     }

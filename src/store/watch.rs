@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::env::Clock;
+
 /// Wakes everybody when something moved. Costs one load when nobody waits.
 #[derive(Default)]
 pub(crate) struct Watch {
@@ -22,32 +24,44 @@ impl Watch {
         if self.waiters.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let mut wakers = self.wakers.lock();
-        let wakers = std::mem::take(&mut *wakers);
-        self.waiters.fetch_sub(wakers.len(), Ordering::SeqCst);
-        self.moved.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        let taken = {
+            let mut wakers = self.wakers.lock();
+            let taken = std::mem::take(&mut *wakers);
+            self.waiters.fetch_sub(taken.len(), Ordering::SeqCst);
+            self.moved.notify_all();
+            taken
+        };
+        // Not under the lock: a waker may poll at once, and register again.
+        taken.into_iter().for_each(Waker::wake);
     }
 
-    /// Sleeps until `ready` says so, or for `timeout` at most; answers whether it did.
-    pub(crate) fn wait(&self, timeout: Option<Duration>, ready: impl Fn() -> bool) -> bool {
+    /// Sleeps until `ready` says so, or for `timeout` at most; answers whether it did. A wake-up that finds nothing ready does not start
+    /// the time anew: `clock` tells how much is left.
+    pub(crate) fn wait(
+        &self,
+        clock: &dyn Clock,
+        timeout: Option<Duration>,
+        ready: impl Fn() -> bool,
+    ) -> bool {
         self.waiters.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
+        let start = clock.monotonic_us();
         let mut guard = self.wakers.lock();
-        let mut is_ready = ready();
-        while !is_ready {
+        let is_ready = loop {
+            if ready() {
+                break true;
+            }
             match timeout {
                 None => self.moved.wait(&mut guard),
                 Some(timeout) => {
-                    let timed_out = self.moved.wait_for(&mut guard, timeout).timed_out();
-                    if timed_out {
-                        is_ready = ready();
-                        break;
+                    let passed = Duration::from_micros(clock.monotonic_us().saturating_sub(start));
+                    let left = timeout.saturating_sub(passed);
+                    if left.is_zero() || self.moved.wait_for(&mut guard, left).timed_out() {
+                        break ready();
                     }
                 }
             }
-            is_ready = ready();
-        }
+        };
         drop(guard);
         self.waiters.fetch_sub(1, Ordering::SeqCst);
         is_ready
@@ -55,8 +69,13 @@ impl Watch {
 
     /// Wakes this task at the next move. The caller looks once more after calling this.
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut wakers = self.wakers.lock();
-        wakers.push(waker.clone());
-        self.waiters.fetch_add(1, Ordering::SeqCst);
+        {
+            let mut wakers = self.wakers.lock();
+            if !wakers.iter().any(|other| other.will_wake(waker)) {
+                wakers.push(waker.clone());
+                self.waiters.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        fence(Ordering::SeqCst);
     }
 }

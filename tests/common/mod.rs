@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `damaged` | reads of a damaged store: right, or an error |
 //! | `draw` | drawn numbers out of the bytes of a test case |
 //! | `op` | what can be done to a store: every public operation, and what can happen to it |
 //! | `batch` | a batch in plain words, and the `Batch` made of it |
@@ -16,6 +17,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod batch;
+pub mod damaged;
 pub mod draw;
 pub mod model;
 pub mod op;

@@ -60,43 +60,68 @@ impl Model {
         Planned::Goes { changes, outcomes }
     }
 
-    /// An earlier attempt of the same request, looked for in the newest 16 revisions of each entity.
+    /// An earlier attempt of the same request, looked for in the newest 16 revisions of each entity: every write of the batch is
+    /// found where the batch would have put it, and nothing else is in that commit.
     fn replay(&self, spec: &Spec) -> Option<Planned> {
-        let mut found: Vec<Seen<'_>> = Vec::new();
         let (mut outcomes, mut missing) = (Vec::new(), false);
-        let mut taken: BTreeMap<(&[u8], [u8; 16]), usize> = BTreeMap::new();
+        let mut records: Vec<Option<Seen<'_>>> = Vec::new();
+        let mut taken: BTreeMap<(&[u8], Option<[u8; 16]>), usize> = BTreeMap::new();
         for step in &spec.steps {
-            let Step::Write { entity, expect, write } = step else {
-                outcomes.push(Outcome::Held);
-                continue;
+            let (entity, expect, write) = match step {
+                Step::Guard { .. } => {
+                    outcomes.push(Outcome::Held);
+                    continue;
+                }
+                Step::Annotate { .. } => {
+                    outcomes.push(Outcome::Annotated { sequence: 0 });
+                    records.push(None);
+                    continue;
+                }
+                Step::Write { entity, expect, write } => (entity, expect, write),
             };
-            let Some(id) = spec.request_of(write) else {
-                missing = true;
-                continue;
-            };
+            let id = spec.request_of(write);
             let mut rows: Vec<Seen<'_>> = self.revisions(entity, u64::MAX).rev().take(16).collect();
-            rows.retain(|seen| seen.rev.fields.request_id == Some(id));
+            rows.retain(|seen| id.is_some() && seen.rev.fields.request_id == id);
             rows.reverse();
             let nth = taken.entry((entity, id)).or_default();
-            let Some(seen) = rows.get(*nth) else {
-                missing = true;
-                continue;
-            };
-            *nth += 1;
-            if !same(write, *expect, seen.rev) {
-                return Some(Planned::Invalid("the same request id for something else"));
+            match rows.get(*nth) {
+                Some(seen) => {
+                    *nth += 1;
+                    if !same(write, *expect, seen.rev) {
+                        return Some(Planned::Invalid("the same request id for something else"));
+                    }
+                    outcomes.push(Outcome::Replayed { revision: seen.rev.number, sequence: seen.sequence });
+                    records.push(Some(*seen));
+                }
+                None if write.if_changed => {
+                    outcomes.push(Outcome::Unchanged { revision: self.head_state(entity).number() });
+                }
+                None => missing = true,
             }
-            outcomes.push(Outcome::Replayed { revision: seen.rev.number, sequence: seen.sequence });
-            found.push(*seen);
         }
-        let last = found.last()?;
-        let row = found
-            .windows(2)
-            .all(|pair| pair[0].sequence + 1 == pair[1].sequence && pair[0].rest == pair[1].rest + 1);
-        if missing || last.rest != 0 || !row {
+        let (index, seen) =
+            records.iter().enumerate().find_map(|(i, seen)| seen.map(|seen| (i as u64, seen)))?;
+        let first = seen.sequence.saturating_sub(index).max(1);
+        let count = records.len() as u64;
+        let in_place = (first..).zip(&records).all(|(sequence, seen)| {
+            seen.is_none_or(|seen| {
+                seen.sequence == sequence && u64::from(seen.rest) == first + count - 1 - sequence
+            })
+        });
+        let begins = first == 1 || self.changes[first as usize - 2].rest == 0;
+        if missing || !in_place || !begins || seen.sequence <= index {
             return Some(Planned::Invalid("a part of a request"));
         }
-        Some(Planned::Replayed { sequence: last.sequence, outcomes })
+        let mut next = first;
+        for outcome in &mut outcomes {
+            match outcome {
+                Outcome::Annotated { sequence } => *sequence = next,
+                Outcome::Replayed { .. } => {}
+                _ => continue,
+            }
+            next += 1;
+        }
+        Some(Planned::Replayed { sequence: first + count - 1, outcomes })
     }
 }
 
@@ -204,7 +229,9 @@ impl Staged<'_> {
             Body::Tombstone => {}
             Body::Revert(number) => {
                 let old = self.model.revisions(entity, u64::MAX).find(|seen| seen.rev.number == *number);
-                reuse(&mut rev, old.ok_or(Planned::Invalid("no such revision"))?.rev)?;
+                let old = old.ok_or(Planned::Invalid("no such revision"))?.rev;
+                self.require_shown(entity, old)?;
+                reuse(&mut rev, old)?;
             }
             Body::Undelete => {
                 if !head.as_ref().is_some_and(|head| head.deleted) {
@@ -214,8 +241,10 @@ impl Staged<'_> {
                 if self.earlier.iter().any(|step| puts(&step)) {
                     return Err(Planned::Invalid("its content is in the same batch"));
                 }
-                let old = self.model.revisions(entity, u64::MAX).rfind(|seen| seen.rev.content.is_some());
-                reuse(&mut rev, old.ok_or(Planned::Invalid("nothing to bring back"))?.rev)?;
+                let old = self.model.revisions(entity, u64::MAX).rfind(|seen| !seen.rev.deleted);
+                let old = old.ok_or(Planned::Invalid("nothing to bring back"))?.rev;
+                self.require_shown(entity, old)?;
+                reuse(&mut rev, old)?;
             }
         }
         for (role, bytes) in &write.slots {
@@ -236,11 +265,22 @@ impl Staged<'_> {
     fn is_unchanged(&self, entity: &[u8], head: Option<&Rev>, rev: &Rev) -> bool {
         let Some(head) = head.filter(|head| !head.deleted) else { return false };
         let (Some((old, _)), Some((new, _))) = (&head.content, &rev.content) else { return false };
-        // What an earlier step of the same batch hides counts, too.
+        !self.is_hidden(entity, head.number) && Digest::of(old) == Digest::of(new)
+    }
+
+    /// Whether a content is hidden; what an earlier step of the same batch hides counts, too.
+    fn is_hidden(&self, entity: &[u8], number: u64) -> bool {
         let mut with_batch = self.model.clone();
         with_batch.push(self.changes.clone());
-        let hidden = with_batch.hidden(entity, head.number, u64::MAX).contains(FieldMask::CONTENT);
-        !hidden && Digest::of(old) == Digest::of(new)
+        with_batch.hidden(entity, number, u64::MAX).contains(FieldMask::CONTENT)
+    }
+
+    /// A content that is hidden must not come back to light as that of a new revision.
+    fn require_shown(&self, entity: &[u8], old: &Rev) -> Result<(), Planned> {
+        match self.is_hidden(entity, old.number) {
+            true => Err(Planned::Invalid("its content is hidden")),
+            false => Ok(()),
+        }
     }
 }
 

@@ -23,7 +23,6 @@
 mod authority;
 mod chain;
 mod replay;
-mod rewrite;
 mod survey;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ use std::sync::Arc;
 use super::active::ActiveSegment;
 use super::change::LoggedChange;
 use super::seal::{SealRequest, info, seal};
-use super::{Position, sealed};
+use super::{FRAME_GRID, Position, sealed};
 use crate::codec::{FileId, FileKind};
 use crate::env::{DirEntry, Fs};
 use crate::error::IoContext;
@@ -172,7 +171,6 @@ pub fn recover(
 ) -> Result<Recovered> {
     let found = chain::find(input)?;
     let file_number_max = found.file_number_max;
-    let promised = found.promise;
     let (cuts, leftovers) = (found.cuts, found.leftovers);
     let mut recovered = Recovered {
         sealed: Vec::new(),
@@ -198,8 +196,9 @@ pub fn recover(
     // Were an empty segment removed from the middle of the chain, what is behind it would have to be in the manifest.
     let linked = found.chain.iter().take(last).all(Chained::has_changes);
     for (index, segment) in found.chain.into_iter().enumerate() {
-        let appendable = index == last && linked && recovered.closed_cleanly;
-        keep(input, segment, appendable, promised, &mut recovered)?;
+        let appendable =
+            index == last && linked && (recovered.closed_cleanly || planted!("append to recovered segment"));
+        keep(input, segment, appendable, &mut recovered)?;
     }
     if recovered.end.commit_time == 0
         && let Some(newest) = newest(input.sealed)
@@ -217,7 +216,6 @@ fn keep(
     input: &RecoveryInput<'_>,
     segment: Chained,
     appendable: bool,
-    promised: Position,
     recovered: &mut Recovered,
 ) -> Result<()> {
     let header = *segment.active.header();
@@ -245,7 +243,6 @@ fn keep(
         },
         RecoveryMode::Write if appendable => {
             // Its bytes may be those of a process that died, not yet of the disk.
-            rewrite::rewrite(&*file, &path, unpromised(id, promised), frames_end)?;
             file.sync_data().context("sync", &path)?;
             recovered.promise = Position::new(id.number, frames_end);
             let checksum = segment.chain.checksum;
@@ -254,12 +251,14 @@ fn keep(
         }
         RecoveryMode::Write => {
             if segment.trailer.is_none() || !segment.tail_is_whole {
-                file.set_len(frames_end).context("cut", &path)?;
-                rewrite::rewrite(&*file, &path, unpromised(id, promised), frames_end)?;
-                file.sync_data().context("sync", &path)?;
-            } else {
-                let len = file.len().context("read the length of", &path)?;
-                rewrite::rewrite(&*file, &path, unpromised(id, promised), len)?;
+                probe!("recovery: segment cut and sealed");
+                // Not right behind the last frame: were that a clean-close mark, a crash before the seal would leave what looks like a
+                // clean close, and what was cut here would have been lost unnoticed.
+                let end = frames_end.saturating_add(FRAME_GRID as u64);
+                file.set_len(end).context("cut", &path)?;
+                if !planted!("recovered tail not synced") {
+                    file.sync_data().context("sync", &path)?;
+                }
             }
             let block_records = input.limits.directory_block_records;
             let request = SealRequest { store: input.store, id, frames_end, block_records };
@@ -268,12 +267,6 @@ fn keep(
         }
     }
     Ok(())
-}
-
-/// From where on a segment's bytes are not known to be durable.
-fn unpromised(id: FileId, promised: Position) -> u64 {
-    // A promise for a later segment says nothing of this one's tail.
-    if promised.file == id.number { promised.offset } else { 0 }
 }
 
 /// The newest of some sealed segments.

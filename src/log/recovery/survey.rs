@@ -36,6 +36,7 @@ impl Candidate {
             super::RecoveryMode::ReadOnly => Access::Read,
         };
         let file = input.fs.open(&path, access).context("open", &path)?;
+        file.drop_cache().context("drop the cached pages of", &path)?;
         let len = file.len().context("read the length of", &path)?;
         let mut bytes = vec![0; SEGMENT_HEADER_LEN];
         let n = read_at_most(&*file, &mut bytes, 0).context("read", &path)?;

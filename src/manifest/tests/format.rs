@@ -223,6 +223,31 @@ fn bytes_behind_a_damaged_commit_show_that_it_was_durable() {
 }
 
 #[test]
+fn any_set_of_bytes_of_the_last_commit_is_a_torn_tail() {
+    let (mut bytes, starts) = file();
+    let states = states();
+    let [.., last, promise] = starts[..] else { panic!() };
+    bytes.truncate(promise);
+    for seed in 0..20_000_u64 {
+        // Whole but for one part, or by chance: both can leave a header that says less than is there.
+        let keep = |i: usize| match seed {
+            0..=1023 => i - last != seed as usize / 8 && i - last != 1 + seed as usize % 8,
+            _ => !mix(seed, i as u64).is_multiple_of(1 + seed % 7),
+        };
+        let mut torn = bytes.clone();
+        (last..promise).filter(|i| !keep(*i)).for_each(|i| torn[i] = 0);
+        if torn != bytes {
+            let read = whole(&torn);
+            assert_eq!(read.state, states[states.len() - 2], "seed {seed}");
+        }
+    }
+}
+
+fn mix(seed: u64, n: u64) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(&n.to_le_bytes(), seed)
+}
+
+#[test]
 fn a_frame_of_another_place_or_file_is_not_taken() {
     let (bytes, starts) = file();
     let salt = 0x0123_4567_89ab_cdef;

@@ -16,11 +16,13 @@ pub fn from_arg(arg: &OsStr) -> Outcome<Entity> {
     Ok(entity)
 }
 
-/// Bytes for people: control characters, which a terminal could obey, are escaped.
+/// Bytes for people: control characters, which a terminal could obey, are escaped; what is not UTF-8 is `0x…`.
 pub fn shown(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return bytes.iter().fold("0x".to_owned(), |out, byte| out + &format!("{byte:02x}"));
+    };
     if !text.chars().any(char::is_control) {
-        return text.into_owned();
+        return text.to_owned();
     }
     text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
         match c.is_control() {

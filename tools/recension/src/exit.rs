@@ -143,9 +143,10 @@ pub fn output(error: io::Error) -> Failure {
     }
 }
 
-/// A wrong command line as an object on standard error; its first line is the sentence.
+/// A wrong command line as an object on standard error; the sentence is what stands before the first blank line.
 pub fn report_usage(text: &str) {
-    let sentence = text.lines().next().unwrap_or_default();
-    let sentence = sentence.strip_prefix("error: ").unwrap_or(sentence);
+    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let sentence = lines.join(" ");
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
     eprintln!("{}", Object::new().text("error", sentence).text("kind", "usage").finish());
 }

@@ -5,6 +5,8 @@ use crate::output::Out;
 
 /// Rows that are looked at together to find the widths.
 const CHUNK: usize = 200;
+/// A column is made no wider than this: a cell that is longer pushes its own row only.
+const WIDTH_MAX: usize = 48;
 
 /// How a column is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +46,11 @@ impl Table {
         }
         for row in &self.rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(cell.chars().count().min(WIDTH_MAX));
             }
         }
         if !std::mem::replace(&mut self.printed, true) {
-            let names: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let names: Vec<_> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
             self.line(out, &names, true)?;
         }
         for row in std::mem::take(&mut self.rows) {

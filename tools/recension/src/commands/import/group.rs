@@ -9,7 +9,7 @@ use super::decide::{Decider, Decision, Known, PARENT_ID};
 use super::foreign::Foreign;
 use super::rejects::Rejects;
 use super::report::Summary;
-use super::resume::Progress;
+use super::resume::{Progress, fingerprint};
 use super::source::contents_len;
 use crate::convert::draft_of;
 use crate::exit::Outcome;
@@ -30,6 +30,7 @@ struct Planned {
     entity: Vec<u8>,
     draft: Draft,
     place: Place,
+    fingerprint: String,
     is_new: bool,
     bytes: u64,
 }
@@ -102,6 +103,7 @@ impl<'a> Group<'a> {
             Decision::Reject(reason) => rejects.put(&record.place, Some(&record.entity), &reason, summary)?,
             Decision::Write { number, parent, origin, parent_id } => {
                 let (entity, place) = (record.entity.clone(), record.place.clone());
+                let fingerprint = fingerprint(&record);
                 self.decider.foreign.add(&entity, origin.unwrap_or(number), number);
                 let mut draft = draft_of(*record).number(number);
                 draft = parent.into_iter().fold(draft, Draft::parent);
@@ -110,7 +112,7 @@ impl<'a> Group<'a> {
                 self.heads.insert(entity.clone(), number);
                 self.bytes += len;
                 let is_new = known.head == 0;
-                self.planned.push(Planned { entity, draft, place, is_new, bytes: len as u64 });
+                self.planned.push(Planned { entity, draft, place, fingerprint, is_new, bytes: len as u64 });
             }
         }
         Ok(None)
@@ -131,15 +133,12 @@ impl<'a> Group<'a> {
         for one in &planned {
             batch = batch.put(&one.entity, Expect::Any, one.draft.clone())?;
         }
-        if let Some(json) = &site_info {
-            let draft = Draft::new(json.clone()).content_type("application/json");
-            batch = batch.put(reserved::SITE_INFO, Expect::Any, draft)?;
-        }
+        batch = with_site_info(batch, site_info.as_deref())?;
         match self.write(batch, progress) {
             Ok(()) => planned.iter().for_each(|one| self.was_written(one, summary)),
             Err(error) if error.kind() == ErrorKind::Invalid && !planned.is_empty() => {
                 // One of them is not acceptable: find out which. The others go through.
-                self.one_by_one(planned, progress, summary, rejects)?;
+                self.one_by_one(planned, site_info.as_deref(), progress, summary, rejects)?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -154,15 +153,16 @@ impl<'a> Group<'a> {
     fn one_by_one(
         &mut self,
         planned: Vec<Planned>,
+        site_info: Option<&str>,
         progress: &mut Progress,
         summary: &mut Summary,
         rejects: &mut Rejects,
     ) -> Outcome {
         self.decider.foreign.forget();
-        let end = progress.ordinal;
+        let (end, last) = (progress.ordinal, std::mem::take(&mut progress.last));
         let done = std::mem::replace(&mut progress.done, false);
         for one in planned {
-            progress.ordinal = one.place.ordinal + 1;
+            progress.pass(one.place.ordinal, Some(one.fingerprint.clone()));
             progress.rejected = rejects.of_source();
             let batch = Batch::new().put(&one.entity, Expect::Any, one.draft.clone())?;
             match self.write(batch, progress) {
@@ -173,9 +173,10 @@ impl<'a> Group<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        (progress.ordinal, progress.done, progress.rejected) = (end, done, rejects.of_source());
+        (progress.ordinal, progress.last) = (end, last);
+        (progress.done, progress.rejected) = (done, rejects.of_source());
         rejects.flush()?;
-        Ok(self.write(Batch::new(), progress)?)
+        Ok(self.write(with_site_info(Batch::new(), site_info)?, progress)?)
     }
 
     fn was_written(&mut self, one: &Planned, summary: &mut Summary) {
@@ -207,5 +208,15 @@ impl<'a> Group<'a> {
                 }
             }
         }
+    }
+}
+
+fn with_site_info(batch: Batch, json: Option<&str>) -> recension::Result<Batch> {
+    match json {
+        Some(json) => {
+            let draft = Draft::new(json.to_owned()).content_type("application/json");
+            batch.put(reserved::SITE_INFO, Expect::Any, draft)
+        }
+        None => Ok(batch),
     }
 }

@@ -41,7 +41,7 @@ use crate::output::Out;
 use group::Group;
 use rejects::Rejects;
 use report::{Bar, Summary};
-use resume::Progress;
+use resume::{Progress, fingerprint};
 use source::{Item, Source};
 
 pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
@@ -49,6 +49,7 @@ pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
     // Before a store is made for files that are not there.
     let sources = args.files.iter().map(|path| Source::find(path)).collect::<Outcome<Vec<_>>>()?;
     interrupt::catch()?;
+    let start_at = if args.restart { Start::Anew } else { Start::WhereItWas };
     let start = Instant::now();
     let bytes_before = report::bytes_on_disk(&args.store);
     let mut summary = Summary::default();
@@ -59,7 +60,7 @@ pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
                 break;
             }
             let mut import = Import::new(store, &options, global, &mut summary, &mut rejects);
-            let imported = import.run(source);
+            let imported = import.run(source, start_at);
             // What was committed stays, whatever came behind it.
             store.sync()?;
             imported?;
@@ -94,6 +95,15 @@ fn key(choice: KeyChoice) -> mediawiki::Key {
     }
 }
 
+/// Where the import of a source begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Behind what an interrupted import has passed.
+    WhereItWas,
+    /// At its first record.
+    Anew,
+}
+
 /// The import of one source.
 struct Import<'a> {
     store: &'a Store,
@@ -115,20 +125,27 @@ impl<'a> Import<'a> {
         Self { store, options, global, summary, rejects, group: Group::new(store, options.append) }
     }
 
-    fn run(&mut self, source: Source) -> Outcome {
+    fn run(&mut self, source: Source, start: Start) -> Outcome {
         let mut progress = Progress::load(self.store, &source, self.options)?;
-        let resumed = progress.ordinal;
-        if resumed > 0 {
-            note(self.global, &format!("{}: going on behind record {resumed}", source.name));
-            self.summary.rejected += progress.rejected;
+        if start == Start::Anew {
+            progress.restart();
         }
+        let resumed = progress.ordinal;
+        self.summary.rejected += progress.rejected;
         self.rejects.begin(&source.name, resumed, progress.rejected)?;
-        let tells_parents = source.tells_parents();
+        let (name, tells_parents) = (source.name.clone(), source.tells_parents());
         let bar = Bar::new(&source);
-        let reading = source.read(self.options, resumed);
-        let mut ended = false;
-        while !ended && !interrupt::asked() {
+        // The last record that was passed is read again: it must be the one that was there then.
+        let reading = source.read(self.options, resumed.saturating_sub(1));
+        let mut to_compare = resumed > 0;
+        while !progress.done && !interrupt::asked() {
             for item in reading.next()? {
+                if to_compare && !matches!(item, Item::SiteInfo(_) | Item::Fatal(_)) {
+                    same_source(&item, &progress, &name)?;
+                    note(self.global, &format!("{name}: going on behind record {resumed}"));
+                    to_compare = false;
+                    continue;
+                }
                 match item {
                     Item::Record(mut record) => {
                         if tells_parents && record.origin_parent.is_none() {
@@ -137,8 +154,8 @@ impl<'a> Import<'a> {
                         self.record(record, &mut progress)?;
                     }
                     Item::Reject(reject) => {
-                        progress.ordinal = reject.place.ordinal + 1;
                         self.rejects.reject(&reject, self.summary)?;
+                        progress.pass(reject.place.ordinal, None);
                     }
                     Item::SiteInfo(json) => self.group.site_info(json)?,
                     Item::PassedOver(what, n) => {
@@ -148,7 +165,7 @@ impl<'a> Import<'a> {
                         self.commit(&mut progress)?;
                         return Err(Failure::Failed(format!("{fatal}; what stands before it was imported")));
                     }
-                    Item::End => ended = true,
+                    Item::End => progress.done = true,
                 }
                 if self.group.is_full() {
                     self.commit(&mut progress)?;
@@ -162,12 +179,11 @@ impl<'a> Import<'a> {
                 self.commit(&mut progress)?;
             }
         }
-        progress.done = ended;
         self.commit(&mut progress)
     }
 
     fn record(&mut self, record: Box<Record>, progress: &mut Progress) -> Outcome {
-        let ordinal = record.place.ordinal;
+        let (ordinal, fingerprint) = (record.place.ordinal, fingerprint(&record));
         let mut offered = Some(record);
         while let Some(record) = offered {
             offered = self.group.offer(record, self.summary, self.rejects)?;
@@ -176,7 +192,7 @@ impl<'a> Import<'a> {
                 self.commit(progress)?;
             }
         }
-        progress.ordinal = ordinal + 1;
+        progress.pass(ordinal, Some(fingerprint));
         Ok(())
     }
 
@@ -185,4 +201,21 @@ impl<'a> Import<'a> {
         self.rejects.flush()?;
         self.group.commit(progress, self.summary, self.rejects)
     }
+}
+
+/// Refuses to go on in a source that only begins like the one whose import was interrupted.
+fn same_source(item: &Item, progress: &Progress, name: &str) -> Outcome {
+    let found = match item {
+        Item::Record(record) => Some(fingerprint(record)),
+        Item::Reject(_) => Some(String::new()),
+        _ => None,
+    };
+    if found.as_deref() == Some(&*progress.last) {
+        return Ok(());
+    }
+    let n = progress.ordinal;
+    Err(Failure::Failed(format!(
+        "{name} begins like a source whose import was interrupted behind record {n}, but its record {n} is another one: to import it \
+         from its start, use --restart"
+    )))
 }

@@ -1,10 +1,10 @@
 //! How far the import of a source has come, kept in the store. See `docs/decisions/0002-import-progress.md`.
 
-use recension::{Content, Draft, Store};
+use recension::{Content, Digest, Draft, Store};
 
 use super::source::Source;
 use crate::exit::Outcome;
-use crate::formats::{Options, mediawiki};
+use crate::formats::{Options, Record, mediawiki};
 use crate::output::Object;
 use crate::reserved;
 
@@ -23,6 +23,8 @@ pub struct Progress {
     pub rejected: u64,
     /// The source was read to its end.
     pub done: bool,
+    /// [`fingerprint`] of the last record passed.
+    pub last: String,
     /// What the store says.
     kept: Option<(u64, bool)>,
 }
@@ -40,6 +42,7 @@ impl Progress {
             ordinal: 0,
             rejected: 0,
             done: false,
+            last: String::new(),
             kept: None,
         };
         let Some(revision) = store.get(&progress.entity)? else { return Ok(progress) };
@@ -55,6 +58,8 @@ impl Progress {
         if !done {
             progress.ordinal = number("ordinal");
             progress.rejected = number("rejected");
+            let last = kept.get("last").and_then(serde_json::Value::as_str);
+            progress.last = last.unwrap_or_default().to_owned();
         }
         Ok(progress)
     }
@@ -69,8 +74,20 @@ impl Progress {
         };
         let mut object = Object::new();
         object.text("source", &self.name).text("key", self.key).number("ordinal", self.ordinal);
-        object.number("rejected", self.rejected).boolean("done", self.done);
+        object.number("rejected", self.rejected).text("last", &self.last).boolean("done", self.done);
         news.then(|| (self.entity.as_slice(), Draft::new(object.finish()).content_type("application/json")))
+    }
+
+    /// Forgets what the store knows: the source is read from its start.
+    pub fn restart(&mut self) {
+        (self.ordinal, self.rejected) = (0, 0);
+        self.last.clear();
+    }
+
+    /// A record was passed; `None`: one that could not be read.
+    pub fn pass(&mut self, ordinal: u64, fingerprint: Option<String>) {
+        self.ordinal = ordinal + 1;
+        self.last = fingerprint.unwrap_or_default();
     }
 
     /// It was written down.
@@ -86,4 +103,13 @@ impl Progress {
             None => self.ordinal > FAR_AHEAD,
         }
     }
+}
+
+/// What tells a record from others, so that a source that only begins like another one is found out.
+pub fn fingerprint(record: &Record) -> String {
+    let mut told = record.entity.clone();
+    told.extend_from_slice(
+        format!("\0{:?} {:?} {:?}", record.rev, record.origin_id, record.ts_us).as_bytes(),
+    );
+    format!("{:016x}", Digest::of(&told).tag())
 }

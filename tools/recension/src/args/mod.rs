@@ -1,13 +1,17 @@
 //! What can be typed: the one definition that help, completions and man pages come from.
 
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use recension::{AsOf, Expect, Timestamp};
 
 use crate::time;
+pub use values::{ColorChoice, FormatChoice, KeyChoice, Part};
+use values::{parse_expect, parse_range, parse_request_id};
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 conflict, 4 not found, 5 damage found, 6 done with rejects, \
                           130 interrupted.";
@@ -34,17 +38,6 @@ pub struct Global {
     /// Colours: with `auto` on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
     pub color: ColorChoice,
-}
-
-/// When to use colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
 }
 
 /// The commands.
@@ -118,18 +111,12 @@ pub struct ImportArgs {
     /// Accept JSON lines without `rev`: they become the next revision of their entity
     #[arg(long)]
     pub append: bool,
+    /// Read from the start, even if an import of this source was interrupted
+    #[arg(long)]
+    pub restart: bool,
     /// Write records that are not taken to this file: place, entity, reason
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
-}
-
-/// What names the entity of a wiki page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KeyChoice {
-    /// Its title
-    Title,
-    /// Its number
-    PageId,
 }
 
 /// `export`
@@ -156,15 +143,6 @@ pub struct ExportArgs {
     /// Only entities whose name starts so
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub prefix: OsString,
-}
-
-/// An output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FormatChoice {
-    /// Canonical JSON lines, one revision a line
-    Jsonl,
-    /// MediaWiki XML, schema 0.11
-    Mediawiki,
 }
 
 /// `get`
@@ -403,21 +381,6 @@ pub struct HideArgs {
     pub reason: String,
 }
 
-/// A part of a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Part {
-    /// All contents
-    Content,
-    /// The comment
-    Comment,
-    /// The author
-    Author,
-    /// Tags and attributes
-    Attributes,
-    /// All of them
-    All,
-}
-
 /// `completions`
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
@@ -430,36 +393,4 @@ pub struct CompletionsArgs {
 pub struct ManArgs {
     /// Where the pages go; made if it is not there
     pub dir: PathBuf,
-}
-
-fn parse_expect(text: &str) -> Result<Expect, String> {
-    match text {
-        "absent" => Ok(Expect::Absent),
-        "any" => Ok(Expect::Any),
-        _ => match text.parse() {
-            Ok(0) => Err("revisions are numbered from 1; for an entity without any write `absent`".into()),
-            Ok(number) => Ok(Expect::Head(number)),
-            Err(_) => Err("write a revision number, `absent` or `any`".into()),
-        },
-    }
-}
-
-fn parse_range(text: &str) -> Result<(u64, u64), String> {
-    let number = |text: &str| text.parse::<u64>().ok().filter(|n| *n > 0);
-    let range = match text.split_once('-') {
-        None => number(text).map(|n| (n, n)),
-        Some((first, "")) => number(first).map(|n| (n, recension::limits::REVISION_NUMBER_MAX)),
-        Some((first, last)) => number(first).zip(number(last)),
-    };
-    range.filter(|(first, last)| first <= last).ok_or_else(|| "write N, N-M or N-, from 1".into())
-}
-
-fn parse_request_id(text: &str) -> Result<[u8; 16], String> {
-    let mut id = [0; 16];
-    let well_formed = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    for (byte, digits) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let digits = std::str::from_utf8(digits).unwrap_or_default();
-        *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
-    }
-    if well_formed { Ok(id) } else { Err("write 32 hexadecimal digits".into()) }
 }

@@ -16,33 +16,26 @@
 //! The writer moves on to a next segment whose header names the present one; it is found by listing the directory. Rejected:
 //! notification by the operating system (polling a closed file costs a read every 50 ms; notifications need a thread and differ by system).
 
+mod cursor;
+mod gate;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::options::TableReads;
 use super::revision::conceal;
-use super::tables::Tables;
-use crate::cache::Cache;
 use crate::codec::{FileId, FileKind};
-use crate::env::{Access, Env, File, read_vec_at};
+use crate::env::Env;
 use crate::error::IoContext;
-use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels};
-use crate::index::memtable::Memtable;
-use crate::limits::Limits;
-use crate::log::{
-    Change, DecodedRecord, Found, Frame, FrameKind, FrameReader, Position, SEGMENT_HEADER_LEN, SegmentHeader,
-};
-use crate::manifest::{Manifest, OpenMode, State};
+use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS};
+use crate::log::{Change, DecodedRecord, Frame, FrameKind, Position, SegmentHeader};
+use crate::manifest::State;
 use crate::model::{Annotation, Entity, FieldMask, Fields, Row, Timestamp};
 use crate::{Error, Result};
+use cursor::{Cursor, Link};
+use gate::read_gate;
 
 /// How often the log is looked at while nothing comes.
 const POLL: Duration = Duration::from_millis(50);
-/// A compaction may remove a table between reading the manifest and opening the table; then the manifest is read again.
-const TRIES: u32 = 10;
-const CACHE_BYTES: u64 = 4 << 20;
-const MEMTABLE_BYTES: u64 = 4 << 20;
 
 /// One change, from the log.
 #[derive(Clone, Debug)]
@@ -101,29 +94,6 @@ pub struct LiveChanges {
 enum Start {
     At(FileId),
     Behind(Link),
-}
-
-/// What a segment's header says of its predecessor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Link {
-    id: FileId,
-    sequence: u64,
-    checksum: u32,
-}
-
-/// A place in the chain of frames.
-struct Cursor {
-    path: PathBuf,
-    file: Arc<dyn File>,
-    reader: FrameReader,
-    /// Length of the file when it was last looked at.
-    len: u64,
-    id: FileId,
-    salt: u64,
-    at: u64,
-    last_sequence: u64,
-    last_checksum: u32,
-    pending: std::collections::VecDeque<DecodedRecord>,
 }
 
 impl LiveChanges {
@@ -302,11 +272,14 @@ impl LiveChanges {
                 self.scan = Some(next);
             } else if self.was_cut(link)? {
                 // A recovery went on from an earlier frame: nothing beyond the promise was given out, so look again from there.
-                self.scan = self.give.clone();
-                if self.scan.as_ref().is_none_or(|scan| scan.link() == link) {
+                if self.give.as_ref().is_none_or(|give| give.link() == link) {
                     return Ok(());
                 }
+                self.scan = self.give.clone();
             } else {
+                // The end for now, or damage: then what stands behind it promises more.
+                let Some(scan) = &mut self.scan else { return Ok(()) };
+                self.promise = self.promise.max(scan.promise_behind()?);
                 return Ok(());
             }
         }
@@ -327,7 +300,7 @@ impl LiveChanges {
     fn successor(&mut self, link: Link) -> Result<Option<Cursor>> {
         let mut best: Option<(Cursor, SegmentHeader)> = None;
         for id in self.segments_above(link.id.number)? {
-            let Some((cursor, header)) = self.read_header(id)? else { continue };
+            let Some((cursor, header)) = self.open_cursor(id)? else { continue };
             let found = Link {
                 id: header.predecessor,
                 sequence: header.predecessor_sequence,
@@ -346,7 +319,7 @@ impl LiveChanges {
     /// Whether a later segment names this one as its predecessor, but another frame of it.
     fn was_cut(&self, link: Link) -> Result<bool> {
         for id in self.segments_above(link.id.number)? {
-            if let Some((_, header)) = self.read_header(id)?
+            if let Some((_, header)) = self.open_cursor(id)?
                 && header.predecessor == link.id
                 && header.predecessor_sequence < link.sequence
             {
@@ -366,7 +339,7 @@ impl LiveChanges {
     }
 
     fn open_segment(&mut self, id: FileId) -> Result<Option<Cursor>> {
-        let Some((cursor, header)) = self.read_header(id)? else {
+        let Some((cursor, header)) = self.open_cursor(id)? else {
             let path = self.dir.join(id.file_name(FileKind::Segment));
             return Err(Error::corrupt(&path, 0, "the header of a segment", "none", "the change feed"));
         };
@@ -374,35 +347,8 @@ impl LiveChanges {
         Ok(Some(cursor))
     }
 
-    /// The start of a segment; `None` for a file that is not one (yet): a spare has no header before it is used.
-    fn read_header(&self, id: FileId) -> Result<Option<(Cursor, SegmentHeader)>> {
-        let path = self.dir.join(id.file_name(FileKind::Segment));
-        let file = match self.env.fs.open(&path, Access::Read) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.context("open", &path)?,
-        };
-        let bytes = match read_vec_at(&*file, SEGMENT_HEADER_LEN, 0) {
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other.context("read", &path)?,
-        };
-        let header = match SegmentHeader::decode(&path, &bytes, &self.store, id) {
-            Ok(header) => header,
-            Err(Error::Corrupt(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let cursor = Cursor {
-            path,
-            reader: FrameReader::new(file.clone()),
-            len: 0,
-            file,
-            id,
-            salt: header.salt,
-            at: SEGMENT_HEADER_LEN as u64,
-            last_sequence: header.predecessor_sequence,
-            last_checksum: header.predecessor_checksum,
-            pending: Default::default(),
-        };
-        Ok(Some((cursor, header)))
+    fn open_cursor(&self, id: FileId) -> Result<Option<(Cursor, SegmentHeader)>> {
+        Cursor::open(&*self.env.fs, &self.dir, &self.store, id)
     }
 
     /// The change without what is hidden.
@@ -434,59 +380,6 @@ impl LiveChanges {
     }
 }
 
-impl Clone for Cursor {
-    fn clone(&self) -> Self {
-        Self {
-            path: self.path.clone(),
-            file: self.file.clone(),
-            reader: FrameReader::new(self.file.clone()),
-            len: self.len,
-            id: self.id,
-            salt: self.salt,
-            at: self.at,
-            last_sequence: self.last_sequence,
-            last_checksum: self.last_checksum,
-            pending: self.pending.clone(),
-        }
-    }
-}
-
-impl Cursor {
-    /// The frame at the cursor, if it is there and follows the one before.
-    fn read(&mut self) -> Result<Option<Frame>> {
-        if let Some(frame) = self.read_once()? {
-            return Ok(Some(frame));
-        }
-        // What was read ahead, and the file's length, may be of an earlier moment.
-        self.reader = FrameReader::new(self.file.clone());
-        self.len = self.file.len().context("read the length of", &self.path)?;
-        self.read_once()
-    }
-
-    fn read_once(&mut self) -> Result<Option<Frame>> {
-        Ok(match self.reader.frame_at(&self.path, self.at, self.len, Some(self.salt))? {
-            Found::Frame(frame)
-                if frame.head.prev_checksum == self.last_checksum
-                    && frame.head.first_sequence == self.last_sequence.saturating_add(1) =>
-            {
-                Some(frame)
-            }
-            _ => None,
-        })
-    }
-
-    /// Moves behind a frame that was read here.
-    fn pass(&mut self, frame: &Frame) {
-        self.at = frame.end();
-        self.last_checksum = frame.head.checksum;
-        self.last_sequence = frame.head.next_sequence().saturating_sub(1);
-    }
-
-    fn link(&self) -> Link {
-        Link { id: self.id, sequence: self.last_sequence, checksum: self.last_checksum }
-    }
-}
-
 /// Where to begin for changes behind `after`.
 fn start_for(state: &State, after: u64) -> Start {
     let next = after.saturating_add(1);
@@ -499,31 +392,6 @@ fn start_for(state: &State, after: u64) -> Start {
             Start::Behind(Link { id: last.id, sequence: last.sequence_last, checksum: last.last_checksum })
         }
         (None, None) => Start::Behind(Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 }),
-    }
-}
-
-/// The manifest's state, and a view that knows the annotations that are in tables.
-fn read_gate(env: &Env, dir: &Path) -> Result<(Arc<State>, IndexView)> {
-    let mut tries = 0;
-    loop {
-        let (manifest, _) = Manifest::open(env, dir, OpenMode::ReadOnly, &Limits::PRODUCTION)?;
-        let manifest = Arc::new(manifest);
-        let state = manifest.state();
-        let cache = Arc::new(Cache::new(CACHE_BYTES));
-        let tables = Tables::new(env, &manifest, &cache, TableReads::Read, &Limits::PRODUCTION);
-        let annotations = state.tables.values().filter(|table| table.keyspace != KEYSPACE_REVISIONS);
-        match Levels::open(annotations, &tables) {
-            Ok(levels) => {
-                let memtable = Arc::new(Memtable::new(MEMTABLE_BYTES));
-                return Ok((state, IndexView::new(memtable, Arc::new(levels))));
-            }
-            Err(Error::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound && tries < TRIES =>
-            {
-                tries += 1;
-            }
-            Err(error) => return Err(error),
-        }
     }
 }
 

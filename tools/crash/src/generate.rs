@@ -1,0 +1,278 @@
+//! From a seed to a script.
+
+use recension::sim::{CrashPolicy, FaultKind, Prng};
+
+use crate::script::{
+    Crash, CrashKind, ENTITIES, Edit, End, Op, Options, Put, Round, Script, Want, What, Write,
+};
+
+/// What kind of trouble a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Profile {
+    /// Crashes only.
+    Crashes,
+    /// Also what correct work never notices.
+    Harmless,
+    /// Also errors that say that they happened.
+    Errors,
+    /// Also a disk that is too small.
+    Full,
+    /// Also damage that nobody is told of.
+    Silent,
+}
+
+/// The script of a seed.
+pub fn generate(seed: u64) -> Script {
+    let mut rng = Prng::new(seed ^ 0x6372_6173_6800);
+    let profile = match rng.below(16) {
+        0..6 => Profile::Crashes,
+        6..10 => Profile::Harmless,
+        10..13 => Profile::Errors,
+        13..15 => Profile::Full,
+        _ => Profile::Silent,
+    };
+    let mut faults = Vec::new();
+    let mut draw = |kinds: &[FaultKind], rates: &[u32], rng: &mut Prng| {
+        for kind in kinds {
+            if rng.one_in(2) {
+                faults.push((*kind, *rng.pick(rates).unwrap_or(&500)));
+            }
+        }
+    };
+    if profile != Profile::Crashes {
+        draw(FaultKind::HARMLESS, &[5, 20, 100], &mut rng);
+    }
+    match profile {
+        Profile::Errors => draw(FaultKind::ERRORS, &[100, 300, 1000, 3000], &mut rng),
+        Profile::Full => draw(&[FaultKind::NoSpace], &[50, 300], &mut rng),
+        Profile::Silent => draw(FaultKind::SILENT, &[100, 500, 2000], &mut rng),
+        _ => {}
+    }
+    if rng.one_in(6) {
+        faults.push((FaultKind::Kill, *rng.pick(&[200, 1000]).unwrap_or(&500)));
+    }
+    let clock = match rng.below(6) {
+        0 => (20, 10_000_000_000),
+        1 => (50, 5_000_000),
+        _ => (0, 0),
+    };
+    let options = Options {
+        promise_us: *rng.pick(&[50_000, 1_000, 100]).unwrap_or(&50_000),
+        map: rng.one_in(3) && profile != Profile::Errors,
+        size: u8::from(rng.one_in(4)),
+        jobs: rng.below(4) as u8,
+    };
+    let mut maker = Maker::new(&mut rng, profile);
+    let rounds = maker.rng.below(4) + 1;
+    let rounds = (0..rounds).map(|_| maker.round()).collect();
+    Script { seed, options, faults, clock, rounds }
+}
+
+struct Maker<'a> {
+    rng: &'a mut Prng,
+    profile: Profile,
+    /// How many entities take part.
+    entities: u8,
+    /// How likely each kind of operation is.
+    weights: [u64; 20],
+    next_content: u32,
+    next_request: u8,
+    buffered: u64,
+    large: u64,
+}
+
+impl<'a> Maker<'a> {
+    fn new(rng: &'a mut Prng, profile: Profile) -> Self {
+        let entities = *rng.pick(&[2, 5, 12, ENTITIES]).unwrap_or(&5);
+        let mut weights = [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1];
+        // A swarm: each kind of operation is left out, usual or frequent.
+        for weight in weights.iter_mut().skip(1) {
+            *weight *= *rng.pick(&[0, 1, 1, 3]).unwrap_or(&1);
+        }
+        let buffered = *rng.pick(&[0, 20, 60]).unwrap_or(&20);
+        let large = *rng.pick(&[0, 0, 2, 10]).unwrap_or(&0);
+        Self { rng, profile, entities, weights, next_content: 1, next_request: 0, buffered, large }
+    }
+
+    fn round(&mut self) -> Round {
+        let n = *self.rng.pick(&[3, 10, 25, 45]).unwrap_or(&10);
+        let n = self.rng.below(n) + 1;
+        let ops = (0..n).map(|_| self.op()).collect();
+        let end = match self.rng.below(12) {
+            0 => End::Clean,
+            1 => End::Drop,
+            _ => End::Crash(self.crash(100)),
+        };
+        let depth = *self.rng.pick(&[0, 0, 0, 1, 2, 3, 4]).unwrap_or(&0);
+        let nested = (0..depth).map(|_| self.crash(24)).collect();
+        Round { ops, end, nested }
+    }
+
+    fn crash(&mut self, within: u64) -> Crash {
+        let at = if self.rng.one_in(6) { None } else { Some(self.rng.below(within) + 1) };
+        let kind = match self.rng.below(4) {
+            0 => CrashKind::Process,
+            _ => CrashKind::Power(CrashPolicy::draw(self.rng)),
+        };
+        Crash { at, kind }
+    }
+
+    fn op(&mut self) -> Op {
+        let total: u64 = self.weights.iter().sum();
+        let mut at = self.rng.below(total);
+        let mut which = 0;
+        for (i, weight) in self.weights.iter().enumerate() {
+            if at < *weight {
+                which = i;
+                break;
+            }
+            at -= weight;
+        }
+        match which {
+            0 => Op::Commit(self.write()),
+            1 => Op::Submit(self.write()),
+            2 => Op::Retry(self.rng.below(u64::from(self.next_request.max(1))) as u8),
+            3 => {
+                let reads = self.rng.below(3);
+                let writes = self.rng.below(3) + 1;
+                Op::Transaction {
+                    reads: (0..reads).map(|_| self.entity()).collect(),
+                    writes: (0..writes).map(|_| self.plain()).collect(),
+                    between: self.rng.one_in(3).then(|| self.plain()),
+                    sync: !self.is_buffered(),
+                }
+            }
+            4 => Op::WaitAll,
+            5 => Op::WaitOne,
+            6 => Op::DropOne,
+            7 => Op::Sync,
+            8 => Op::Flush,
+            9 => Op::Compact { full: self.rng.one_in(2) },
+            10 => Op::Checkpoint,
+            11 => Op::Jobs(self.rng.below(6) as u8 + 1),
+            12 => Op::Advance(*self.rng.pick(&[1_000, 60_000, 600_000]).unwrap_or(&1000)),
+            13 => {
+                Op::ClockJump(*self.rng.pick(&[-10_000_000_000, -1, 1_000_000, 7_200_000_000]).unwrap_or(&-1))
+            }
+            14 => Op::Reopen,
+            15 => Op::Read(self.entity()),
+            16 => Op::Verify,
+            17 => Op::Hold,
+            18 => Op::Feed(self.rng.below(8) as u8),
+            _ => match self.rng.below(6) {
+                0 => Op::Evict,
+                1 if self.profile == Profile::Full => Op::Room(None),
+                2 => Op::Rot(self.rng.below(6) as u8),
+                3 => Op::ReadOnly,
+                4 => Op::Rebuild,
+                _ if self.profile == Profile::Full => Op::Room(Some(self.rng.below(16) * 4096)),
+                _ => Op::Verify,
+            },
+        }
+    }
+
+    fn is_buffered(&mut self) -> bool {
+        self.rng.below(100) < self.buffered
+    }
+
+    fn entity(&mut self) -> u8 {
+        self.rng.below(u64::from(self.entities)) as u8
+    }
+
+    fn write(&mut self) -> Write {
+        let n = if self.rng.one_in(5) { self.rng.below(6) + 2 } else { 1 };
+        let run = n > 1 && self.rng.one_in(4);
+        let request = !run && self.rng.one_in(8) && self.next_request < 250;
+        let edits = (0..n)
+            .map(|_| match self.rng.below(20) {
+                _ if request => self.plain(),
+                0 => Edit { entity: self.entity(), expect: self.want(), what: What::Require },
+                1..3 => self.note(),
+                _ => self.edit(),
+            })
+            .collect();
+        let request = request.then(|| {
+            self.next_request += 1;
+            self.next_request - 1
+        });
+        Write { edits, sync: !self.is_buffered(), request, run }
+    }
+
+    fn note(&mut self) -> Edit {
+        let (back, open) = (self.rng.below(4) as u8, self.rng.one_in(3));
+        let fields = *self.rng.pick(&[1, 2, 4, 8, 15, 5]).unwrap_or(&1);
+        let what = match self.rng.below(3) {
+            0 => What::Show { back, open, fields },
+            _ => What::Hide { back, open, fields },
+        };
+        Edit { entity: self.entity(), expect: Want::Any, what }
+    }
+
+    fn want(&mut self) -> Want {
+        match self.rng.below(12) {
+            0 => Want::Absent,
+            1 => Want::Stale,
+            2 => Want::Future,
+            3..8 => Want::Current,
+            _ => Want::Any,
+        }
+    }
+
+    /// An edit that mostly goes through and never depends on `if_changed`.
+    fn plain(&mut self) -> Edit {
+        let what = match self.rng.below(8) {
+            0 => What::Delete,
+            _ => {
+                let mut put = self.put();
+                put.if_changed = false;
+                What::Put(put)
+            }
+        };
+        let expect = if self.rng.one_in(2) { Want::Current } else { Want::Any };
+        Edit { entity: self.entity(), expect, what }
+    }
+
+    fn edit(&mut self) -> Edit {
+        let what = match self.rng.below(20) {
+            0..2 => What::Delete,
+            2 => What::Undelete,
+            3..5 => What::Revert { back: self.rng.below(4) as u8, if_changed: self.rng.one_in(4) },
+            5 => What::Withheld,
+            _ => What::Put(self.put()),
+        };
+        Edit { entity: self.entity(), expect: self.want(), what }
+    }
+
+    fn put(&mut self) -> Put {
+        let again = self.rng.one_in(5) && self.next_content > 1;
+        let id = match again {
+            true => self.next_content - 1 - self.rng.below(u64::from(self.next_content.min(3) - 1)) as u32,
+            false => {
+                self.next_content += 1;
+                self.next_content - 1
+            }
+        };
+        // A function of the id, so that contents can be equal.
+        let mut lens = Prng::new(u64::from(id) ^ self.large << 40);
+        let len = match lens.below(100) {
+            n if n < self.large => 9_000 + lens.below(20_000),
+            0..10 => 0,
+            10..80 => lens.below(300),
+            _ => lens.below(3000),
+        };
+        Put {
+            id,
+            len: len as u32,
+            if_changed: self.rng.one_in(6),
+            meta: if self.rng.one_in(3) { 0 } else { self.rng.next_u64() as u8 },
+            authored: self.rng.one_in(4).then(|| {
+                *self
+                    .rng
+                    .pick(&[-1_000_000_000, 0, 5, 1_000_000, 3_600_000_000, 200_000_000_000])
+                    .unwrap_or(&0)
+            }),
+            gap: if self.rng.one_in(10) { self.rng.below(5) as u8 + 1 } else { 0 },
+            slots: if self.rng.one_in(12) { self.rng.below(3) as u8 } else { 0 },
+        }
+    }
+}

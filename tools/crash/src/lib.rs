@@ -1,0 +1,13 @@
+//! The crash-recovery harness: see `docs/testing.md`.
+#![allow(missing_docs, reason = "a tool")]
+
+pub mod coverage;
+pub mod generate;
+pub mod model;
+pub mod oracle;
+pub mod predict;
+pub mod run;
+pub mod script;
+pub mod send;
+pub mod side;
+pub mod swarm;

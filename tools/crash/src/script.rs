@@ -1,0 +1,207 @@
+//! What a run does, spelled out: made from a seed, written to a file, made smaller, replayed.
+
+use recension::sim::{CrashPolicy, FaultKind};
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Script {
+    /// Of the machine: everything that is not said here is drawn from it.
+    pub seed: u64,
+    pub options: Options,
+    /// Rates of faults while operations run: once in so many calls.
+    pub faults: Vec<(FaultKind, u32)>,
+    /// How far and how often the clock jumps: once in so many readings, up to so many µs.
+    pub clock: (u32, u64),
+    pub rounds: Vec<Round>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub promise_us: u64,
+    pub map: bool,
+    /// 0: [`recension::limits::Limits::TINY`]; 1: larger segments and tables.
+    pub size: u8,
+    /// Background jobs are stepped after each operation: 0 never, 1 now and then, 2 one, 3 all.
+    pub jobs: u8,
+}
+
+/// Operations on one open store, and how its life ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Round {
+    pub ops: Vec<Op>,
+    pub end: End,
+    /// Crashes during the recoveries that follow: after so many changes of the disk.
+    pub nested: Vec<Crash>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// Closed.
+    Clean,
+    /// Dropped without closing.
+    Drop,
+    Crash(Crash),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crash {
+    /// In that change of the disk, counted from the beginning of the round or of the recovery; `None`: when it is over.
+    pub at: Option<u64>,
+    pub kind: CrashKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CrashKind {
+    Process,
+    Power(CrashPolicy),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    Commit(Write),
+    /// Leaves a ticket.
+    Submit(Write),
+    /// Sends what was sent under that request id again, word for word.
+    Retry(u8),
+    /// Reads some heads at a snapshot, submits other work, then commits.
+    Transaction {
+        reads: Vec<u8>,
+        writes: Vec<Edit>,
+        between: Option<Edit>,
+        sync: bool,
+    },
+    WaitAll,
+    /// Waits for one of the tickets, drawn.
+    WaitOne,
+    DropOne,
+    Sync,
+    Flush,
+    Compact {
+        full: bool,
+    },
+    Checkpoint,
+    Jobs(u8),
+    Advance(u64),
+    ClockJump(i64),
+    /// Closes and opens.
+    Reopen,
+    Read(u8),
+    Verify,
+    Hold,
+    Feed(u8),
+    Evict,
+    /// Bytes that are left on the disk; `None`: plenty.
+    Room(Option<u64>),
+    /// On a copy of the machine: damage at rest, then everything is read.
+    Rot(u8),
+    /// On a copy of the machine: opened for reading only.
+    ReadOnly,
+    /// On a copy of the machine: a process kill, then the index is thrown away and made again from the log.
+    Rebuild,
+}
+
+/// A batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    pub edits: Vec<Edit>,
+    pub sync: bool,
+    pub request: Option<u8>,
+    pub run: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edit {
+    pub entity: u8,
+    pub expect: Want,
+    pub what: What,
+}
+
+/// What a write expects, relative to what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    Absent,
+    Any,
+    /// The head.
+    Current,
+    /// The one before.
+    Stale,
+    /// One that is not there yet.
+    Future,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    Put(Put),
+    Withheld,
+    Delete,
+    Undelete,
+    /// That many revisions back.
+    Revert {
+        back: u8,
+        if_changed: bool,
+    },
+    /// The last that many revisions and, if open, all that come.
+    Hide {
+        back: u8,
+        open: bool,
+        fields: u8,
+    },
+    Show {
+        back: u8,
+        open: bool,
+        fields: u8,
+    },
+    Require,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Put {
+    /// Equal ids and lengths are equal contents.
+    pub id: u32,
+    pub len: u32,
+    pub if_changed: bool,
+    /// Bits: 1 author, 2 comment, 4 tags, 8 attributes, 16 content type, 32 minor, 64 origin id, 128 empty comment.
+    pub meta: u8,
+    /// µs against the start of time.
+    pub authored: Option<i64>,
+    /// So many numbers are left out.
+    pub gap: u8,
+    /// Contents beside the main one.
+    pub slots: u8,
+}
+
+/// The entities' names: neighbours, prefixes of each other, bytes that are no text, the longest.
+pub fn entity(n: u8) -> bytes::Bytes {
+    match n {
+        0 => bytes::Bytes::from_static(b"Q1"),
+        1 => bytes::Bytes::from_static(b"Q10"),
+        2 => bytes::Bytes::from_static(b"Q1\0"),
+        3 => bytes::Bytes::from_static(b"\0"),
+        4 => bytes::Bytes::from_static(b"\xff\xff"),
+        5 => bytes::Bytes::from(vec![b'L'; 512]),
+        6 => bytes::Bytes::from_static("Talk:Hauptseite Größe".as_bytes()),
+        n => bytes::Bytes::from(format!("page/{:02}", u32::from(n) * 37 % 100)),
+    }
+}
+
+/// How many entities there are names for.
+pub const ENTITIES: u8 = 40;
+
+/// Content number `id`: text that repeats itself a little, so that it compresses and neighbours are alike.
+pub fn content(id: u32, len: u32) -> bytes::Bytes {
+    let mut rng = recension::sim::Prng::new(u64::from(id) | 0x5eed << 32);
+    let mut out = Vec::with_capacity(len as usize + 16);
+    out.extend_from_slice(format!("content {id}: ").as_bytes());
+    while out.len() < len as usize {
+        let word = rng.next_u64();
+        if id.is_multiple_of(3) {
+            out.extend_from_slice(&word.to_le_bytes());
+        } else {
+            out.extend_from_slice(
+                [&b"edit "[..], b"page ", b"lorem ipsum ", b"\n== x ==\n"][(word % 4) as usize],
+            );
+        }
+    }
+    out.truncate(len as usize);
+    out.into()
+}

@@ -1,0 +1,173 @@
+//! What is tried on a copy of the machine, so that the run itself stays undamaged.
+
+use recension::sim::{CrashPolicy, Damage, SimEnv};
+use recension::{ByteSize, IfMissing, Store};
+
+use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
+use crate::run::{DIR, World};
+
+type Done = Result<(), Failure>;
+
+/// The machine as it would come up after a kill of the process, faults off.
+fn copy(world: &World) -> SimEnv {
+    let copy = world.machine.fork().process_kill();
+    copy.fs.heal();
+    copy.clock.set_faults(recension::sim::Rate::NEVER, recension::sim::Rate::NEVER, 0);
+    copy.fs.set_capacity(1 << 40);
+    copy
+}
+
+fn builder(world: &World, machine: &SimEnv) -> recension::StoreBuilder {
+    Store::builder(DIR)
+        .env(machine.env())
+        .limits(world.limits_now())
+        .memory(ByteSize::mib(8))
+        .if_missing(IfMissing::Fail)
+}
+
+fn look(world: &World, store: &Store, allowed: Allowed, machine: &SimEnv) -> Done {
+    let last = store.published();
+    let mut model = world.model.clone();
+    if last < model.owed_to_process {
+        let what = format!("{last} came back, {} was acknowledged", model.owed_to_process);
+        return failure("acknowledged commits survive", what);
+    }
+    if last > model.end() {
+        return failure("nothing is invented", format!("{last} of {}", model.end()));
+    }
+    if model.truncate(last).is_none() {
+        return failure("what comes back is whole commits", format!("the log ends at {last}, inside one"));
+    }
+    let mut rng = recension::sim::Prng::new(world.step());
+    let mut oracle = Oracle { store, model: &mut model, allowed, errors: 0 };
+    oracle.everything(Depth::Usual, &mut rng)?;
+    oracle.check()?;
+    match machine.fs.violations().first() {
+        Some(violation) => failure("the disk's contract is kept", violation.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Opened for reading only: the same answers, and nothing is written.
+pub fn read_only(world: &mut World) -> Done {
+    if !world.is_plain() {
+        return Ok(());
+    }
+    let machine = copy(world);
+    let before = files(&machine);
+    let store = match builder(world, &machine).read_only().open() {
+        Ok(store) => store,
+        Err(error) => return failure("a store can be opened for reading", error.to_string()),
+    };
+    look(world, &store, Allowed::default(), &machine)?;
+    drop(store);
+    if files(&machine) != before {
+        return failure("reading writes nothing", "files have changed");
+    }
+    world.coverage.count("opened for reading only");
+    Ok(())
+}
+
+fn files(machine: &SimEnv) -> Vec<(String, Vec<u8>)> {
+    let names = machine.fs.files().into_iter().filter(|path| !path.ends_with("/LOCK"));
+    names.map(|path| (path.clone(), machine.fs.read_file(&path).unwrap_or_default())).collect()
+}
+
+/// The index is thrown away and made again from the log: it must say the same.
+pub fn rebuild(world: &mut World) -> Done {
+    if !world.is_plain() {
+        return Ok(());
+    }
+    let machine = copy(world);
+    let env = machine.env();
+    let fail = |error: recension::Error| {
+        failure::<()>("the index can be made again from the log", error.to_string())
+    };
+    // A first opening, so that the manifest names every segment.
+    match builder(world, &machine).open() {
+        Ok(store) => match store.close() {
+            Ok(()) => {}
+            Err(error) => return fail(error),
+        },
+        Err(error) => return fail(error),
+    }
+    let state = match recension::manifest::read_state(&env, DIR.as_ref()) {
+        Ok(state) => state,
+        Err(error) => return fail(error),
+    };
+    for table in state.tables.values() {
+        let path = format!("{DIR}/{}", table.id.file_name(table.kind()));
+        if machine.fs.remove(&path).is_err() {
+            return failure("files are as the manifest says", format!("{path} is missing"));
+        }
+    }
+    let bare = recension::manifest::State {
+        tables: Default::default(),
+        flushed: Default::default(),
+        intents: Default::default(),
+        obsolete: Default::default(),
+        ..(*state).clone()
+    };
+    if let Err(error) = recension::manifest::Manifest::install(&env, DIR.as_ref(), bare) {
+        return fail(error);
+    }
+    let store = match builder(world, &machine).open() {
+        Ok(store) => store,
+        Err(error) => return fail(error),
+    };
+    world.coverage.count("index made again");
+    look(world, &store, Allowed::default(), &machine)
+}
+
+/// Damage at rest, after a clean close: right data or a typed error, never wrong data, never "not found".
+pub fn rot(world: &mut World, kind: u8) -> Done {
+    if !world.is_plain() {
+        return Ok(());
+    }
+    let machine = copy(world);
+    let closed = builder(world, &machine).open().and_then(|store| store.close());
+    if let Err(error) = closed {
+        return failure("a store that crashed can be opened", error.to_string());
+    }
+    let machine = machine.crash(&CrashPolicy::NOTHING);
+    let mut rng = recension::sim::Prng::new(world.step() ^ u64::from(kind) << 32);
+    let Ok(state) = recension::manifest::read_state(&machine.env(), DIR.as_ref()) else {
+        return failure("the manifest can be read", "after a clean close");
+    };
+    // What ends a log or a manifest can be cut off or replaced unseen: nothing else says that it was there.
+    let sealed = |path: &String| {
+        let tables = state.tables.values().map(|it| it.id.file_name(it.kind()));
+        let mut known = tables.chain(state.value_files.values().map(|it| it.id.file_name(it.kind)));
+        known.any(|name| path.ends_with(&name))
+    };
+    let files: Vec<String> = machine.fs.files().into_iter().filter(|path| path.starts_with("/db/")).collect();
+    let Some(path) = rng.pick(&files).cloned() else { return Ok(()) };
+    let damage = match sealed(&path) {
+        true => *rng.pick(Damage::ALL).unwrap_or(&Damage::FlipBit),
+        false => {
+            *rng.pick(&[Damage::FlipBit, Damage::ZeroSector, Damage::SwapSectors]).unwrap_or(&Damage::FlipBit)
+        }
+    };
+    let Ok(Some(done)) = machine.fs.damage(&path, damage, &mut rng) else { return Ok(()) };
+    world.coverage.count("damage at rest");
+    for (kind, n) in machine.fs.stats().all() {
+        let _ = (kind, n);
+    }
+    let loud =
+        |failure: Failure| Failure { oracle: failure.oracle, what: format!("{done}: {}", failure.what) };
+    match builder(world, &machine).open() {
+        Ok(store) => {
+            let allowed = Allowed { io: false, corrupt: true };
+            let result = look(world, &store, allowed, &machine);
+            world.coverage.count("damage met by readers");
+            result.map_err(loud)
+        }
+        Err(error) => match error.kind() {
+            recension::ErrorKind::Corrupt | recension::ErrorKind::Unsupported => {
+                world.coverage.count("damage refused at open");
+                Ok(())
+            }
+            _ => failure("damage is loud", format!("{done}: {error}")),
+        },
+    }
+}
