@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) heads: HeadCache,
     /// What readers look at: memtables and tables.
     pub(crate) view: ArcSwap<IndexView>,
+    /// Whether there is any annotation: without one, reads need not ask the view.
+    pub(crate) annotated: AtomicBool,
     /// Which value file holds which content.
     pub(crate) values: ArcSwap<ValueMap>,
     /// Held while tables or sealed segments are put into the manifest and shown.

@@ -348,7 +348,8 @@ impl Inner {
             for (i, record) in placed.frame.records().iter().enumerate() {
                 match record {
                     RecordDraft::Annotation(annotation) => {
-                        memtable.insert_annotation(sequence, annotation)?
+                        memtable.insert_annotation(sequence, annotation)?;
+                        self.annotated.store(true, Ordering::Release);
                     }
                     RecordDraft::Revision { .. } => {
                         let Some((entity, row)) = placed.frame.row(i) else {

@@ -244,9 +244,11 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
             sealed: &sealed,
             promise: Position::new(state.promise.0, state.promise.1),
             flushed: match planted!("replay starts too late") {
-                true => {
-                    sealed.iter().map(|file: &crate::manifest::ValueFileInfo| file.sequence_last).max().unwrap_or(0)
-                }
+                true => sealed
+                    .iter()
+                    .map(|file: &crate::manifest::ValueFileInfo| file.sequence_last)
+                    .max()
+                    .unwrap_or(0),
                 false => flushed(KEYSPACE_REVISIONS).min(flushed(KEYSPACE_ANNOTATIONS)),
             },
             limits: &options.limits,

@@ -303,10 +303,12 @@ fn assign(
 /// max(authored or commit time, the previous revision's); an authored time far in the future does not enter.
 fn effective_time(authored: Option<i64>, commit: i64, previous: i64) -> i64 {
     match authored {
-        Some(authored) if authored <= commit.saturating_add(AUTHORED_AHEAD_MAX_US) => match planted!("effective time not monotone") {
-            true => authored,
-            false => authored.max(previous),
-        },
+        Some(authored) if authored <= commit.saturating_add(AUTHORED_AHEAD_MAX_US) => {
+            match planted!("effective time not monotone") {
+                true => authored,
+                false => authored.max(previous),
+            }
+        }
         Some(_) if previous != i64::MIN => previous,
         _ => commit.max(previous),
     }

@@ -98,7 +98,8 @@ impl Opening {
         let clock = CommitClock::new(recovered.end.commit_time, self.options.accept_clock_steps);
         let last_sequence = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
         Ok(Arc::new(Inner {
-            heads: HeadCache::new(self.budget.heads),
+            heads: HeadCache::new(self.cache.clone()),
+            annotated: AtomicBool::new(!self.view.has_no_annotations()),
             view: ArcSwap::from_pointee(self.view),
             values: ArcSwap::from_pointee(ValueMap::new(values)),
             view_lock: Mutex::new(()),
