@@ -22,15 +22,15 @@ impl<const N: usize> AsRef<[u8]> for Owner<N> {
 /// A copy of `bytes`; of more than [`SMALL_MAX`], another handle.
 pub(crate) fn small(bytes: &Bytes) -> Bytes {
     match bytes.len() {
-        ..=128 => copy::<128>(bytes),
-        ..=256 => copy::<256>(bytes),
-        ..=512 => copy::<512>(bytes),
-        ..=768 => copy::<768>(bytes),
-        ..=1024 => copy::<1024>(bytes),
-        ..=1536 => copy::<1536>(bytes),
-        ..=2048 => copy::<2048>(bytes),
-        ..=3072 => copy::<3072>(bytes),
-        ..=SMALL_MAX => copy::<SMALL_MAX>(bytes),
+        0..=128 => copy::<128>(bytes),
+        129..=256 => copy::<256>(bytes),
+        257..=512 => copy::<512>(bytes),
+        513..=768 => copy::<768>(bytes),
+        769..=1024 => copy::<1024>(bytes),
+        1025..=1536 => copy::<1536>(bytes),
+        1537..=2048 => copy::<2048>(bytes),
+        2049..=3072 => copy::<3072>(bytes),
+        3073..=SMALL_MAX => copy::<SMALL_MAX>(bytes),
         _ => bytes.clone(),
     }
 }
