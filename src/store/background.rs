@@ -86,7 +86,11 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let last = self.0.background.running.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last && self.0.closed.load(Ordering::Acquire) {
+        if !last || !self.0.closed.load(Ordering::Acquire) {
+            return;
+        }
+        // Whoever is closing right now still has something to write, and gives the store up when that is done.
+        if let Some(_nobody_is) = self.0.closing.try_lock() {
             self.0.manifest.retire();
             *self.0.lock.lock() = None;
         }

@@ -304,7 +304,7 @@ impl Inner {
 
     /// The last handle was dropped: the same without waiting for any background work.
     pub(crate) fn abandon(self: &Arc<Self>) {
-        let _closing = self.closing.lock();
+        let closing = self.closing.lock();
         if self.closed.load(Ordering::Acquire) {
             return;
         }
@@ -316,7 +316,8 @@ impl Inner {
         if let Err(error) = self.end_log() {
             tracing::warn!(%error, "the store was dropped and could not be closed cleanly");
         }
-        // The lock goes with the last job that holds the store.
+        // The lock goes with the last job that holds the store: either that sees that nobody is closing, or this that it is gone.
+        drop(closing);
         if self.background.is_idle() {
             self.manifest.retire();
             *self.lock.lock() = None;
