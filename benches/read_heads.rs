@@ -30,7 +30,10 @@ fn main() {
     let wanted = |part: &str| only.as_ref().is_none_or(|only| only.to_str() == Some(part));
     for kib in [1, 8, 64] {
         if wanted(&format!("{kib}k")) {
-            contents(kib << 10);
+            contents(kib << 10, Part::Both);
+        }
+        if only.is_some() && wanted(&format!("{kib}k-cached")) {
+            contents(kib << 10, Part::Cached);
         }
     }
     if wanted("history") {
@@ -47,7 +50,14 @@ fn name(i: usize) -> String {
     format!("Page:{:08}", i.wrapping_mul(7919) % 100_000_007)
 }
 
-fn contents(len: usize) {
+/// For profiles.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Both,
+    Cached,
+}
+
+fn contents(len: usize, part: Part) {
     let scratch = Scratch::new("heads");
     let full = std::env::var_os("RECENSION_BENCH_FULL").is_some();
     let count = if full { scaled(100_000) } else { scaled(100_000).min(HELD_MAX / len) };
@@ -91,6 +101,9 @@ fn contents(len: usize) {
     verdict(&format!("{label}/cached: reads against warm pread"), median(ratios), "×", Floor::AtLeast(0.8));
     store.close().unwrap();
 
+    if part == Part::Cached {
+        return;
+    }
     // (b) As little memory as there can be; then blocks cached and contents not.
     for (what, memory) in [("cache off (8 MiB)", 8), ("blocks warm (64 MiB)", 64)] {
         let (env, counts) = counting_env();

@@ -49,7 +49,7 @@ pub enum CacheKind {
     Directory = 6,
     /// A decoded content.
     Content = 7,
-    /// A head as of a sequence number.
+    /// A head as of a sequence number; the file is the entity's hash.
     Head = 8,
     /// Locators of a segment or pack.
     Locator = 9,

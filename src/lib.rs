@@ -1,5 +1,10 @@
 //! Recension: an embedded storage engine for things that are edited.
 
+#[macro_use]
+pub mod planted;
+#[macro_use]
+pub mod probe;
+
 pub mod cache;
 pub mod codec;
 pub mod env;

@@ -33,6 +33,9 @@ const DESCRIPTOR_LEN: usize = 20;
 pub fn encode_filter(mut hashes: Vec<u64>) -> Vec<u8> {
     hashes.sort_unstable();
     hashes.dedup();
+    if planted!("filter has a false negative") && hashes.len() > 1 {
+        hashes.pop();
+    }
     encode_fuse(&hashes).unwrap_or_else(|| encode_sorted(&hashes))
 }
 

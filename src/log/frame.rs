@@ -199,6 +199,7 @@ impl FrameDraft {
     pub fn commit_rest(&self, record: usize) -> u32 {
         match self.kind {
             FrameKind::Run => 0,
+            _ if planted!("commit boundary lost") => 0,
             _ => (self.records.len() - 1).saturating_sub(record) as u32,
         }
     }

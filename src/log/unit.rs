@@ -146,7 +146,7 @@ impl UnitHeader {
             return Err(Fault::malformed(16, "the length that the locator names"));
         }
         let fields = head.get(..UNIT_HEADER_LEN - 4).unwrap_or_default();
-        if codec::crc_parts(&[stored, fields]) != checksum {
+        if codec::crc_parts(&[stored, fields]) != checksum && !planted!("content checksum not compared") {
             return Err(Fault::malformed(28, "the checksum of the content unit"));
         }
         if kind == KIND_GROUP {
@@ -178,7 +178,8 @@ impl UnitHeader {
             Codec::Raw => stored,
             packed => Bytes::from(codec::decompress(packed, &stored, raw_len)?),
         };
-        if raw.len() != raw_len || codec::crc(&raw) != header.raw_crc {
+        let compared = !planted!("content checksum not compared");
+        if raw.len() != raw_len || compared && codec::crc(&raw) != header.raw_crc {
             return Err(Fault::malformed(24, "the checksum of the uncompressed content"));
         }
         Ok(raw)

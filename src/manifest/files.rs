@@ -80,7 +80,10 @@ impl Files {
         let handle = self.open.lock().get(&id).and_then(Weak::upgrade);
         match handle {
             // Dropping this reference may be what unlinks it.
-            Some(handle) => handle.obsolete.store(true, Ordering::SeqCst),
+            Some(handle) => {
+                probe!("manifest: obsolete file kept for a reader");
+                handle.obsolete.store(true, Ordering::SeqCst);
+            }
             None => self.unlink(id, &self.path(id, kind)),
         }
     }

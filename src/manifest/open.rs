@@ -177,6 +177,7 @@ impl Manifest {
         let Chosen { id, read, unfinished } = chosen;
         // A file that was never finished would be taken for the newest once something valid is behind its number.
         if !unfinished.is_empty() {
+            probe!("manifest: unfinished file removed");
             let paths: Vec<PathBuf> = unfinished.iter().map(|id| path_of(dir, *id)).collect();
             remove_durably(fs, dir, &paths)?;
         }
@@ -185,13 +186,14 @@ impl Manifest {
         let mut others: Vec<FileId> =
             manifests.iter().copied().filter(|other| other.number < id.number).collect();
         let mut used = read.used.clone();
-        let (log, state, next) = if read.clean {
+        let (log, state, next) = if read.clean || planted!("torn manifest continued") {
             (Log::resume(fs, dir, id, &read)?, read.state, next)
         } else {
             let new = FileId { epoch: read.state.epoch, number: next };
             let next = next.saturating_add(1);
             let state = State { next_file: next.saturating_add(RESERVE), ..read.state };
             let created = Log::create(fs, env.rng.as_ref(), dir, new, &state, read.number);
+            probe!("manifest: state taken to a new file");
             opened.rewritten = true;
             others.push(id);
             used.insert(new.number);

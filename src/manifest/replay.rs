@@ -258,6 +258,7 @@ impl<'a> Replay<'a> {
                 "other bytes, though more was written behind it, which is done only once it is durable";
             return Err(self.damage("a frame", found));
         }
+        probe!("manifest: torn tail cut");
         let bytes = last_used.saturating_add(1) as u64;
         self.out.cut = Some(Cut { id: self.id, offset: self.at as u64, bytes, frames });
         Ok(())

@@ -31,6 +31,9 @@ pub(crate) struct Background {
     lead: AtomicBool,
     /// Jobs that hold the store now.
     running: AtomicUsize,
+    /// The store was closed or dropped and its log is ended: the directory may be given up when no job runs. (`closed` comes first,
+    /// while the log is still being written.)
+    pub(crate) log_ended: AtomicBool,
     /// Held by whoever flushes, seals or compacts: each is done by one thread at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) sealing: Mutex<()>,
@@ -65,7 +68,7 @@ impl Background {
 
     /// Whether no job is running.
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.load(Ordering::Acquire) == 0
+        self.running.load(Ordering::SeqCst) == 0
     }
 
     pub(crate) fn out_of_space(&self) -> Option<Error> {
@@ -78,21 +81,17 @@ struct Running<'a>(&'a Inner);
 
 impl<'a> Running<'a> {
     fn start(inner: &'a Inner) -> Self {
-        inner.background.running.fetch_add(1, Ordering::AcqRel);
+        inner.background.running.fetch_add(1, Ordering::SeqCst);
         Self(inner)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let last = self.0.background.running.fetch_sub(1, Ordering::AcqRel) == 1;
-        if !last || !self.0.closed.load(Ordering::Acquire) {
-            return;
-        }
-        // Whoever is closing right now still has something to write, and gives the store up when that is done.
-        if let Some(_nobody_is) = self.0.closing.try_lock() {
-            self.0.manifest.retire();
-            *self.0.lock.lock() = None;
+        // Both orders are seen by one of the two: whoever ends the log looks at `running` after it.
+        let last = self.0.background.running.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.0.background.log_ended.load(Ordering::SeqCst) {
+            self.0.give_up();
         }
     }
 }
@@ -154,6 +153,7 @@ impl Inner {
                 Err(Error::Cancelled) => {}
                 Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
                 Err(error @ Error::OutOfSpace { .. }) => {
+                    probe!("background: disk full, tried again");
                     tracing::warn!(%error, "background work waits for space");
                     *inner.background.full.lock() = Some(error);
                     inner.once(class, RETRY_FULL, flag, step);
@@ -215,7 +215,7 @@ impl Inner {
     /// A failure of work on files latches, whoever asked for the work: a sync may be what failed, and it is not to be tried again.
     pub(crate) fn latching<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| match error {
-            Error::OutOfSpace { .. } | Error::Cancelled | Error::Latched { .. } => error,
+            Error::OutOfSpace { .. } | Error::Cancelled => error,
             Error::Invalid { .. } if self.closed.load(Ordering::Acquire) => error,
             error => self.latch(&error),
         })

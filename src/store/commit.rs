@@ -60,7 +60,10 @@ impl Inner {
             match self.reserve(&batch, &mut current, &heads, at, durability)? {
                 Reserved::Queued(state) => return Ok(state),
                 Reserved::Stale => {}
-                Reserved::AfterPublish(sequence) => self.wait_published(sequence)?,
+                Reserved::AfterPublish(sequence) => {
+                    probe!("pipeline: wait for a pending head");
+                    self.wait_published(sequence)?;
+                }
                 Reserved::NoSpace(len) => {
                     let records = current.frame.as_ref().map_or(0, |frame| frame.records().len());
                     self.make_space(len, records as u64, FrameKind::Commit)?;
@@ -100,6 +103,7 @@ impl Inner {
 
     fn wait_for_flush(self: &Arc<Self>) -> Result<()> {
         self.check_writable()?;
+        probe!("background: writer stopped for a flush");
         self.flush_in_background();
         match self.env.jobs.help() {
             Some(true) => {}

@@ -123,7 +123,10 @@ impl Changes {
                     None => self.reader = None,
                 }
             }
-            let durable = self.inner.durable();
+            let durable = match planted!("feed shows what is not durable") {
+                true => self.inner.published(),
+                false => self.inner.durable(),
+            };
             if self.cursor >= durable {
                 return Ok(None);
             }

@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) heads: HeadCache,
     /// What readers look at: memtables and tables.
     pub(crate) view: ArcSwap<IndexView>,
+    /// Whether there is any annotation: without one, reads need not ask the view.
+    pub(crate) annotated: AtomicBool,
     /// Which value file holds which content.
     pub(crate) values: ArcSwap<ValueMap>,
     /// Held while tables or sealed segments are put into the manifest and shown.
@@ -104,8 +106,13 @@ impl Inner {
     /// Stops all writing. The first cause stays.
     pub(crate) fn latch(&self, cause: &Error) -> Error {
         let cause = self.latch.get_or_init(|| {
+            probe!("store: latched");
             tracing::error!(%cause, "the store takes no more writes");
-            Arc::from(cause.to_string())
+            match cause {
+                // The manifest's own.
+                Error::Latched { cause } => cause.clone(),
+                cause => Arc::from(cause.to_string()),
+            }
         });
         self.watch.notify();
         self.wake_background();

@@ -192,6 +192,9 @@ impl Inner {
         if !sync && items.iter().all(|item| item.frame.is_none()) {
             return Ok(());
         }
+        if items.len() > 1 {
+            probe!("leader: group of several commits");
+        }
         let mut guard = self.log.lock();
         let log = &mut *guard;
         let mut actives = Vec::with_capacity(items.len());
@@ -199,6 +202,9 @@ impl Inner {
         log.buffer.clear();
         for placed in items.iter_mut().filter_map(|item| item.frame.as_deref_mut()) {
             if placed.segment.id != log.segment.id {
+                if !log.buffer.is_empty() {
+                    probe!("leader: group spans two segments");
+                }
                 self.write_run(log, run_start, sync)?;
                 self.roll(log, placed)?;
                 run_start = 0;
@@ -209,7 +215,10 @@ impl Inner {
                 prev_checksum: log.last_checksum,
                 first_sequence: placed.first_sequence,
                 commit_time: placed.commit_time,
-                promise: log.promise,
+                promise: match planted!("promise ahead") {
+                    true => Position { file: placed.segment.id.number, offset: placed.offset + 8 },
+                    false => log.promise,
+                },
             };
             log.last_checksum = placed.frame.finish(&place);
             log.promise_written = log.promise;
@@ -219,11 +228,18 @@ impl Inner {
             actives.push(log.active.clone());
         }
         self.write_run(log, run_start, sync)?;
-        if sync {
+        let last = log.last_sequence;
+        let early = planted!("publish before durable");
+        if early {
+            self.apply(items, &actives)?;
+            self.published.fetch_max(last, Ordering::AcqRel);
+        }
+        if sync && !planted!("ack before sync") {
             self.sync_log(log)?;
         }
-        let last = log.last_sequence;
-        self.apply(items, &actives)?;
+        if !early {
+            self.apply(items, &actives)?;
+        }
         self.published.fetch_max(last, Ordering::AcqRel);
         if sync {
             self.durable.fetch_max(last, Ordering::AcqRel);
@@ -266,6 +282,12 @@ impl Inner {
     /// Makes everything written durable, older segments first.
     pub(crate) fn sync_log(&self, log: &mut LogState) -> Result<()> {
         for segment in &log.unsynced {
+            if planted!("older segment not synced") && segment.id != log.segment.id {
+                continue;
+            }
+            if planted!("failed sync retried") && segment.file.sync_data().is_ok() {
+                continue;
+            }
             segment.file.sync_data().context("sync the log in", &segment.path)?;
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }
@@ -326,7 +348,8 @@ impl Inner {
             for (i, record) in placed.frame.records().iter().enumerate() {
                 match record {
                     RecordDraft::Annotation(annotation) => {
-                        memtable.insert_annotation(sequence, annotation)?
+                        memtable.insert_annotation(sequence, annotation)?;
+                        self.annotated.store(true, Ordering::Release);
                     }
                     RecordDraft::Revision { .. } => {
                         let Some((entity, row)) = placed.frame.row(i) else {

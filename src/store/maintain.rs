@@ -32,7 +32,9 @@ impl Inner {
         self.check_writable()?;
         let view = self.view();
         let Some(memtable) = view.flush_next().cloned() else { return Ok(false) };
-        if memtable.sequences().is_some_and(|(_, last)| last > self.durable()) {
+        let ahead = memtable.sequences().is_some_and(|(_, last)| last > self.durable());
+        if ahead && !planted!("flush ahead of the log") {
+            probe!("flush: log synced first");
             // Tables must not be ahead of the log.
             self.sync()?;
         }
@@ -40,6 +42,7 @@ impl Inner {
         let flushed = self.flush_memtable(&memtable, &tables);
         self.clean_up(&tables, &flushed);
         flushed?;
+        probe!("flush: installed");
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.compact_in_background();
         Ok(true)
@@ -47,9 +50,9 @@ impl Inner {
 
     /// After a job that failed: what it made is not part of the store. Best effort, as whatever is left is removed at the next open.
     fn clean_up(&self, tables: &Tables, result: &Result<()>) {
-        // Latched means that the manifest may name the files.
+        // After any other failure the store latches: the manifest may name the files, or a sync failed, which is not tried again.
         if let Err(error) = result
-            && !matches!(error, Error::Latched { .. })
+            && matches!(error, Error::OutOfSpace { .. } | Error::Cancelled)
             && let Err(error) = tables.give_up()
         {
             tracing::warn!(%error, "could not remove the files of a job that failed");
@@ -64,6 +67,12 @@ impl Inner {
             for keyspace in [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS] {
                 edits.push(Edit::SetFlushed { keyspace, sequence });
             }
+        }
+        if planted!("checkpoint before tables")
+            && let Some(sequence) = outcome.sequence
+        {
+            let marks = [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS].into_iter();
+            self.manifest.commit(marks.map(|keyspace| Edit::SetFlushed { keyspace, sequence }).collect())?;
         }
         self.install(edits, &outcome.edit, tables, |view, levels| view.flushed(memtable, levels))
     }
@@ -83,6 +92,15 @@ impl Inner {
         let levels = Arc::new(view.levels().apply(change, tables)?);
         check_boundaries(&levels, change)?;
         exchange(&view, levels.clone())?;
+        if planted!("inputs deleted early") {
+            for (keyspace, id) in &change.removed {
+                let kind = match keyspace {
+                    0 => crate::codec::FileKind::RevisionTable,
+                    _ => crate::codec::FileKind::PlainTable,
+                };
+                let _ = self.env.fs.remove_file(&self.manifest.files().path(*id, kind));
+            }
+        }
         self.with_reserve(|| self.manifest.commit(edits.clone()))?;
         let _exchanging = self.view_lock.lock();
         self.view.store(Arc::new(exchange(&self.view.load(), levels)?));
@@ -171,7 +189,8 @@ impl Inner {
         let active = &rolled.active;
         let id = active.header().id;
         let unsynced = self.log.lock().unsynced.iter().any(|segment| segment.id == id);
-        if unsynced || self.durable() < rolled.last_sequence {
+        if (unsynced || self.durable() < rolled.last_sequence) && !planted!("seal ahead of the log") {
+            probe!("seal: log synced first");
             // The trailer will say that all frames are durable, promises included.
             self.sync()?;
         }
@@ -195,6 +214,7 @@ impl Inner {
         self.with_reserve(|| self.manifest.commit(vec![Edit::AddValueFile(info.clone())]))?;
         let _exchanging = self.view_lock.lock();
         self.values.store(Arc::new(self.values.load().replaced(entry)));
+        probe!("seal: installed");
         self.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -207,6 +227,7 @@ impl Inner {
                 return Ok(());
             }
         }
+        probe!("promise: written when idle");
         match self.append_empty(FrameKind::Promise, false) {
             // Without room there is no promise; the next commit carries it.
             Err(Error::OutOfSpace { .. }) => Ok(()),

@@ -16,10 +16,8 @@ pub(crate) struct Budget {
     pub(crate) total: u64,
     /// One memtable. Up to five exist at once, so this is at most a twentieth.
     pub(crate) memtable: u64,
-    /// Blocks, filters, contents.
+    /// Blocks, filters, contents, heads.
     pub(crate) cache: u64,
-    /// Heads.
-    pub(crate) heads: u64,
 }
 
 impl Budget {
@@ -30,8 +28,7 @@ impl Budget {
         let memtable =
             options.limits.memtable_bytes.min(total / 20).max(options.limits.memtable_bytes.min(1 << 20));
         // A quarter for memtables, an eighth for groups in flight and jobs.
-        let heads = total / 8;
-        let cache = total / 2;
-        Self { total, memtable, cache, heads }
+        let cache = total / 8 * 5;
+        Self { total, memtable, cache }
     }
 }

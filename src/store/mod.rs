@@ -23,6 +23,7 @@ mod read;
 mod reserve;
 mod resolve;
 mod revision;
+mod small;
 mod snapshot;
 mod space;
 mod start;

@@ -243,7 +243,14 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
             store: &state.store,
             sealed: &sealed,
             promise: Position::new(state.promise.0, state.promise.1),
-            flushed: flushed(KEYSPACE_REVISIONS).min(flushed(KEYSPACE_ANNOTATIONS)),
+            flushed: match planted!("replay starts too late") {
+                true => sealed
+                    .iter()
+                    .map(|file: &crate::manifest::ValueFileInfo| file.sequence_last)
+                    .max()
+                    .unwrap_or(0),
+                false => flushed(KEYSPACE_REVISIONS).min(flushed(KEYSPACE_ANNOTATIONS)),
+            },
             limits: &options.limits,
             mode: if read_only { RecoveryMode::ReadOnly } else { RecoveryMode::Write },
         },
@@ -296,6 +303,7 @@ impl Replay<'_> {
     fn flush(&mut self) -> Result<()> {
         let rotated = self.view.rotated(Arc::new(Memtable::new(self.memtable_bytes)));
         let Some(memtable) = rotated.flush_next().cloned() else { return Ok(()) };
+        probe!("flush: during replay");
         let outcome = compaction::flush(&memtable, self.limits, self.tables)?;
         let levels = Arc::new(rotated.levels().apply(&outcome.edit, self.tables)?);
         let mut edits = super::maintain::edits_of(&outcome.edit);

@@ -109,17 +109,23 @@ impl Inner {
                     return Ok(Reserved::AfterPublish(pending.sequence));
                 }
                 Standing::Pending(pending) => {
+                    probe!("pipeline: head is pending");
                     rests_on_pending = true;
                     current.push(pending);
                 }
-                Standing::Moved => return Ok(Reserved::Stale),
+                Standing::Moved => {
+                    probe!("pipeline: look up again");
+                    return Ok(Reserved::Stale);
+                }
             }
         }
         let sync = durability == Durability::Sync;
         let assigned = match assign(batch, plan, &mut current, pipeline, self) {
             Ok(assigned) => assigned,
             Err(refusal)
-                if rests_on_pending && matches!(refusal, Error::Conflict { .. } | Error::Invalid { .. }) =>
+                if rests_on_pending
+                    && !planted!("answers overtake")
+                    && matches!(refusal, Error::Conflict { .. } | Error::Invalid { .. }) =>
             {
                 let ticket = Arc::<TicketState>::default();
                 pipeline.gathering.push(Item {
@@ -130,18 +136,23 @@ impl Inner {
                 });
                 return Ok(Reserved::Queued(ticket));
             }
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => {
+                if planted!("refusal uses numbers up") {
+                    pipeline.next_sequence += 1;
+                }
+                return Err(refusal);
+            }
         };
         let ticket = Arc::<TicketState>::default();
         let Some(frame) = &plan.frame else {
             // Nothing to write; the answer may still rest on a pending head, or on one that is to be made durable.
-            let published = self.published();
-            let result = Ok(Committed { sequence: pipeline.next_sequence - 1, outcomes: assigned.outcomes });
-            let sync = sync && (rests_on_pending || self.durable() < published);
+            let sequence = if rests_on_pending { pipeline.next_sequence - 1 } else { self.published() };
+            let result = Ok(Committed { sequence, outcomes: assigned.outcomes });
+            let sync = sync && self.durable() < sequence;
             if rests_on_pending || sync {
                 pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: None, result });
             } else {
-                ticket.complete(result.map(|committed| Committed { sequence: published, ..committed }));
+                ticket.complete(result);
             }
             return Ok(Reserved::Queued(ticket));
         };
@@ -176,7 +187,8 @@ impl Inner {
 
     /// What became of an entity's head that was looked up at `at`.
     fn standing(&self, pipeline: &Pipeline, entity: &Entity, hash: u64, at: u64) -> Standing {
-        if self.bucket(hash).load(std::sync::atomic::Ordering::Acquire) <= at {
+        let unmoved = self.bucket(hash).load(std::sync::atomic::Ordering::Acquire) <= at;
+        if unmoved || planted!("cas outside the section") {
             return Standing::Same;
         }
         match pipeline.pending.get(entity) {
@@ -291,7 +303,12 @@ fn assign(
 /// max(authored or commit time, the previous revision's); an authored time far in the future does not enter.
 fn effective_time(authored: Option<i64>, commit: i64, previous: i64) -> i64 {
     match authored {
-        Some(authored) if authored <= commit.saturating_add(AUTHORED_AHEAD_MAX_US) => authored.max(previous),
+        Some(authored) if authored <= commit.saturating_add(AUTHORED_AHEAD_MAX_US) => {
+            match planted!("effective time not monotone") {
+                true => authored,
+                false => authored.max(previous),
+            }
+        }
         Some(_) if previous != i64::MIN => previous,
         _ => commit.max(previous),
     }

@@ -54,6 +54,7 @@ impl Inner {
     pub(crate) fn with_reserve<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         match attempt() {
             Err(Error::OutOfSpace { .. }) if self.release_reserve() => {
+                probe!("space: emergency reserve used");
                 tracing::warn!("the disk is full: the emergency reserve is being used");
                 attempt()
             }

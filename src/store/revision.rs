@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::head_cache::HeadEntry;
 use super::inner::Inner;
 use crate::Result;
 use crate::model::{
@@ -48,71 +49,75 @@ impl Content {
 #[derive(Clone)]
 pub struct Revision {
     inner: Arc<Inner>,
-    entity: Entity,
-    row: Row,
+    /// Shared with the cache of heads: making a revision of a cached head copies nothing.
+    entry: Arc<HeadEntry>,
     hidden: FieldMask,
     fields: OnceLock<Box<Fields>>,
 }
 
 impl Revision {
     pub(crate) fn new(inner: &Arc<Inner>, entity: Entity, row: Row) -> Result<Self> {
-        let hidden = inner.hidden(&entity, row.number)?;
-        Ok(Self { inner: inner.clone(), entity, row, hidden, fields: OnceLock::new() })
+        Self::of_entry(inner, Arc::new(HeadEntry::new(entity, row)))
+    }
+
+    pub(crate) fn of_entry(inner: &Arc<Inner>, entry: Arc<HeadEntry>) -> Result<Self> {
+        let hidden = inner.hidden(&entry.entity, entry.row.number)?;
+        Ok(Self { inner: inner.clone(), entry, hidden, fields: OnceLock::new() })
     }
 
     /// Whose.
     pub fn entity(&self) -> &Entity {
-        &self.entity
+        &self.entry.entity
     }
 
     /// Its number within the entity, from 1.
     pub fn number(&self) -> u64 {
-        self.row.number
+        self.entry.row.number
     }
 
     /// The number of the revision that it was made from; 0 for none.
     pub fn parent(&self) -> u64 {
-        self.row.parent
+        self.entry.row.parent
     }
 
     /// Its sequence number within the store.
     pub fn sequence(&self) -> u64 {
-        self.row.sequence
+        self.entry.row.sequence
     }
 
     /// When it was committed.
     pub fn commit_time(&self) -> Timestamp {
-        Timestamp(self.row.commit_time)
+        Timestamp(self.entry.row.commit_time)
     }
 
     /// When its author made it, as the writer claimed; `None` if nothing was claimed.
     pub fn authored_time(&self) -> Option<Timestamp> {
-        self.row.authored_time.map(Timestamp)
+        self.entry.row.authored_time.map(Timestamp)
     }
 
     /// The time that "as of" means: never goes back along an entity's revisions.
     pub fn effective_time(&self) -> Timestamp {
-        Timestamp(self.row.effective_time)
+        Timestamp(self.entry.row.effective_time)
     }
 
     /// Whether it is a tombstone.
     pub fn is_tombstone(&self) -> bool {
-        self.row.kind == RevisionKind::Delete
+        self.entry.row.kind == RevisionKind::Delete
     }
 
     /// Minor, bot, withheld…
     pub fn flags(&self) -> Flags {
-        self.row.flags
+        self.entry.row.flags
     }
 
     /// Length of the main content, bytes; `None` for a tombstone or a withheld content.
     pub fn content_len(&self) -> Option<u32> {
-        self.row.content.map(|content| content.len)
+        self.entry.row.content.map(|content| content.len)
     }
 
     /// Where the bytes of the main content were first written. Equal addresses mean one content.
     pub fn content_address(&self) -> Option<Address> {
-        self.row.content.map(|content| content.address)
+        self.entry.row.content.map(|content| content.address)
     }
 
     /// Which fields are hidden now.
@@ -128,9 +133,9 @@ impl Revision {
         if let Some(fields) = self.fields.get() {
             return Ok(fields);
         }
-        let mut fields = Fields::decode(&self.row.cold)
-            .map_err(|bad| self.inner.bad_fields(&self.entity, &self.row, bad))?;
-        fields.resolve(self.row.sequence);
+        let mut fields = Fields::decode(&self.entry.row.cold)
+            .map_err(|bad| self.inner.bad_fields(&self.entry.entity, &self.entry.row, bad))?;
+        fields.resolve(self.entry.row.sequence);
         conceal(&mut fields, self.hidden);
         Ok(self.fields.get_or_init(|| Box::new(fields)))
     }
@@ -140,8 +145,18 @@ impl Revision {
     /// # Errors
     /// `Corrupt` if the bytes on disk are not what was written, `Io` if they cannot be read.
     pub fn content(&self) -> Result<Content> {
-        match self.row.content {
-            Some(reference) => self.read(reference),
+        if let Some(content) = self.entry.content() {
+            return Ok(if self.is_hidden_now()? {
+                Content::Hidden
+            } else {
+                Content::Present(content.clone())
+            });
+        }
+        match self.entry.row.content {
+            Some(_) if self.is_hidden_now()? => Ok(Content::Hidden),
+            Some(reference) => {
+                self.inner.content_of(&self.entry, reference, || self.whose()).map(Content::Present)
+            }
             None if self.is_tombstone() => Ok(Content::Deleted),
             None => Ok(Content::Withheld),
         }
@@ -165,11 +180,9 @@ impl Revision {
     /// # Errors
     /// As for [`Revision::content`].
     pub fn digest(&self) -> Result<Option<Digest>> {
-        match self.row.content {
+        match self.entry.row.content {
             // It would tell whether a guess is right.
-            Some(_) if self.inner.hidden(&self.entity, self.row.number)?.contains(FieldMask::CONTENT) => {
-                Ok(None)
-            }
+            Some(_) if self.is_hidden_now()? => Ok(None),
             Some(reference) => self.inner.values().digest(reference.address).map(Some),
             None => Ok(None),
         }
@@ -180,32 +193,37 @@ impl Revision {
     /// # Errors
     /// As for [`Revision::content`].
     pub fn content_unhidden(&self) -> Result<Content> {
-        match self.row.content {
+        match self.entry.row.content {
             Some(reference) => self.inner.read_content(reference, || self.whose()).map(Content::Present),
             None => self.content(),
         }
     }
 
     fn read(&self, reference: ContentRef) -> Result<Content> {
-        // The gate is asked again: what was hidden after this revision was read is hidden.
-        if self.inner.hidden(&self.entity, self.row.number)?.contains(FieldMask::CONTENT) {
+        if self.is_hidden_now()? {
             return Ok(Content::Hidden);
         }
         self.inner.read_content(reference, || self.whose()).map(Content::Present)
     }
 
+    /// The gate is asked again: what was hidden after this revision was read is hidden.
+    fn is_hidden_now(&self) -> Result<bool> {
+        let hidden = self.inner.hidden(&self.entry.entity, self.entry.row.number)?;
+        Ok(hidden.contains(FieldMask::CONTENT))
+    }
+
     fn whose(&self) -> String {
-        format!("the content of revision {} of {}", self.row.number, self.entity)
+        format!("the content of revision {} of {}", self.entry.row.number, self.entry.entity)
     }
 }
 
 impl std::fmt::Debug for Revision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Revision")
-            .field("entity", &self.entity)
-            .field("number", &self.row.number)
-            .field("sequence", &self.row.sequence)
-            .field("kind", &self.row.kind)
+            .field("entity", &self.entry.entity)
+            .field("number", &self.entry.row.number)
+            .field("sequence", &self.entry.row.sequence)
+            .field("kind", &self.entry.row.kind)
             .finish_non_exhaustive()
     }
 }
@@ -213,9 +231,9 @@ impl std::fmt::Debug for Revision {
 impl PartialEq for Revision {
     /// (entity, number) names one revision for ever; the sequence tells stores apart that share nothing else.
     fn eq(&self, other: &Self) -> bool {
-        self.entity == other.entity
-            && self.row.number == other.row.number
-            && self.row.sequence == other.row.sequence
+        self.entry.entity == other.entry.entity
+            && self.entry.row.number == other.entry.row.number
+            && self.entry.row.sequence == other.entry.row.sequence
     }
 }
 
@@ -249,7 +267,7 @@ pub enum Head {
 
 impl Head {
     pub(crate) fn of(revision: Revision) -> Self {
-        match revision.row.kind {
+        match revision.entry.row.kind {
             RevisionKind::Put => Self::Live(revision),
             RevisionKind::Delete => Self::Deleted(revision),
         }

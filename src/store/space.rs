@@ -54,6 +54,7 @@ impl Pipeline {
             if spare.reserved.load(Ordering::Acquire) < SEGMENT_HEADER_LEN as u64 + len {
                 return None;
             }
+            probe!("pipeline: roll over to the spare");
             let segment = self.spare.take()?;
             self.tail = Tail { segment, offset: SEGMENT_HEADER_LEN as u64, records: 0 };
         }
@@ -138,8 +139,13 @@ impl Inner {
             reserved: AtomicU64::new(0),
             must_sync: AtomicBool::new(false),
         });
-        let made = extend(&segment, needed, &self.options.limits)
-            .and_then(|()| fs.sync_dir(&self.path).context("sync", &self.path));
+        let made = extend(&segment, needed, &self.options.limits).and_then(|()| {
+            // A failed sync is never retried, nor is one of the directory: other names may have been lost with this one.
+            if planted!("segment name not synced") {
+                return Ok(());
+            }
+            fs.sync_dir(&self.path).context("sync", &self.path).map_err(|e| self.latch(&e))
+        });
         if let Err(e) = made {
             // Nothing was written to it; if this fails too, the next open removes it.
             let _ = fs.remove_file(&segment.path);

@@ -49,7 +49,7 @@ impl Opening {
         let manifest = &self.manifest;
         if !self.read_only {
             let mut edits: Vec<Edit> = recovered.sealed.iter().cloned().map(Edit::AddValueFile).collect();
-            if !recovered.closed_cleanly && !self.report.created {
+            if !recovered.closed_cleanly && !self.report.created && !planted!("incarnation kept") {
                 // Sequence numbers that somebody may have seen may be given out again: feed cursors must notice.
                 edits.push(Edit::Incarnation(self.env.rng.next_u64().max(1)));
             }
@@ -57,10 +57,14 @@ impl Opening {
                 manifest.commit(edits)?;
             }
             for leftover in &recovered.leftovers {
+                if planted!("leftover segment kept") {
+                    break;
+                }
                 let path = self.path.join(leftover.id.file_name(FileKind::Segment));
                 self.env.fs.remove_file(&path).context("remove", &path)?;
             }
             if !recovered.leftovers.is_empty() {
+                probe!("open: leftover removed");
                 self.env.fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
             }
         }
@@ -94,7 +98,8 @@ impl Opening {
         let clock = CommitClock::new(recovered.end.commit_time, self.options.accept_clock_steps);
         let last_sequence = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
         Ok(Arc::new(Inner {
-            heads: HeadCache::new(self.budget.heads),
+            heads: HeadCache::new(self.cache.clone()),
+            annotated: AtomicBool::new(!self.view.has_no_annotations()),
             view: ArcSwap::from_pointee(self.view),
             values: ArcSwap::from_pointee(ValueMap::new(values)),
             view_lock: Mutex::new(()),
@@ -143,6 +148,7 @@ impl Opening {
 
     /// Goes on behind a clean-close mark.
     fn continue_log(&self, append: Appendable, recovered: &Recovered) -> (LogState, Tail) {
+        probe!("open: clean log continued");
         let Appendable { segment: active, end, checksum } = append;
         let header = *active.header();
         let segment = Arc::new(SegmentFile {
@@ -297,14 +303,14 @@ impl Inner {
         drop(self.background.compacting.lock());
         drop(self.background.flushing.lock());
         drop(self.background.sealing.lock());
-        self.manifest.retire();
-        *self.lock.lock() = None;
+        self.background.log_ended.store(true, Ordering::SeqCst);
+        self.give_up();
         result.and(ended)
     }
 
     /// The last handle was dropped: the same without waiting for any background work.
     pub(crate) fn abandon(self: &Arc<Self>) {
-        let closing = self.closing.lock();
+        let _closing = self.closing.lock();
         if self.closed.load(Ordering::Acquire) {
             return;
         }
@@ -316,12 +322,17 @@ impl Inner {
         if let Err(error) = self.end_log() {
             tracing::warn!(%error, "the store was dropped and could not be closed cleanly");
         }
-        // The lock goes with the last job that holds the store: either that sees that nobody is closing, or this that it is gone.
-        drop(closing);
+        // The lock goes with the last job that holds the store.
+        self.background.log_ended.store(true, Ordering::SeqCst);
         if self.background.is_idle() {
-            self.manifest.retire();
-            *self.lock.lock() = None;
+            self.give_up();
         }
+    }
+
+    /// The directory may belong to somebody else from here on.
+    pub(crate) fn give_up(&self) {
+        self.manifest.retire();
+        *self.lock.lock() = None;
     }
 
     fn set_closed(&self) {
@@ -367,7 +378,8 @@ impl Inner {
         if has_changes && self.manifest.state().promise != promise {
             // Nothing in the log speaks for its own end: were the file cut short later, the rest would look like a torn tail.
             // (Without changes there is nothing to lose, and the segment may be left over and removed.)
-            self.manifest.commit(vec![Edit::SetPromise { file: promise.0, offset: promise.1 }])?;
+            let promise = Edit::SetPromise { file: promise.0, offset: promise.1 };
+            self.with_reserve(|| self.manifest.commit(vec![promise.clone()]))?;
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use crate::codec::FileKind;
 pub(crate) struct Counters {
     pub(crate) log_bytes: AtomicU64,
     pub(crate) syncs: AtomicU64,
-    pub(crate) head_hits: AtomicU64,
     pub(crate) delays: AtomicU64,
     pub(crate) stops: AtomicU64,
     pub(crate) flushes: AtomicU64,
@@ -73,7 +72,7 @@ impl Inner {
             incarnation: state.incarnation,
             active_segment_bytes: if self.read_only { 0 } else { self.log.lock().end },
             memtables_waiting: view.memtables().len().saturating_sub(1) as u64,
-            cache: (self.cache.used().saturating_add(self.heads.bytes()), self.cache.capacity()),
+            cache: (self.cache.used(), self.cache.capacity()),
             written: (
                 load(&self.counters.log_bytes),
                 load(&self.counters.syncs),

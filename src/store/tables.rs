@@ -119,6 +119,9 @@ impl Tables {
 
     fn sync_name(&self) -> Result<()> {
         let dir = self.0.manifest.dir();
+        if planted!("table name not synced") {
+            return Ok(());
+        }
         self.0.env.fs.sync_dir(dir).context("sync the directory", dir)
     }
 }

@@ -1,7 +1,8 @@
 //! Reading a store that may be damaged: every answer is right, or an error that says what is wrong.
 
 use recension::{
-    AsOf, Change, ChangeKind, CheckDepth, EntityRange, Error, Head, Progress, Result, Revision, Store,
+    AsOf, Change, ChangeKind, CheckDepth, EntityRange, Error, FieldMask, Head, Progress, Result, Revision,
+    Store,
 };
 
 use super::model::{Model, Seen, What};
@@ -108,7 +109,7 @@ impl Survey {
             assert_eq!(content.bytes(), rev.content.as_ref().map(|(bytes, _)| bytes), "content of {found:?}");
         }
         if let Some(digest) = self.keep(found.digest()) {
-            assert_eq!(digest, Model::digest(rev));
+            assert_eq!(digest, Model::digest(rev).filter(|_| !found.hidden().contains(FieldMask::CONTENT)));
         }
         if let Some(slots) = self.keep(found.slots())
             && found.hidden().is_empty()

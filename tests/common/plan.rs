@@ -60,43 +60,68 @@ impl Model {
         Planned::Goes { changes, outcomes }
     }
 
-    /// An earlier attempt of the same request, looked for in the newest 16 revisions of each entity.
+    /// An earlier attempt of the same request, looked for in the newest 16 revisions of each entity: every write of the batch is
+    /// found where the batch would have put it, and nothing else is in that commit.
     fn replay(&self, spec: &Spec) -> Option<Planned> {
-        let mut found: Vec<Seen<'_>> = Vec::new();
         let (mut outcomes, mut missing) = (Vec::new(), false);
-        let mut taken: BTreeMap<(&[u8], [u8; 16]), usize> = BTreeMap::new();
+        let mut records: Vec<Option<Seen<'_>>> = Vec::new();
+        let mut taken: BTreeMap<(&[u8], Option<[u8; 16]>), usize> = BTreeMap::new();
         for step in &spec.steps {
-            let Step::Write { entity, expect, write } = step else {
-                outcomes.push(Outcome::Held);
-                continue;
+            let (entity, expect, write) = match step {
+                Step::Guard { .. } => {
+                    outcomes.push(Outcome::Held);
+                    continue;
+                }
+                Step::Annotate { .. } => {
+                    outcomes.push(Outcome::Annotated { sequence: 0 });
+                    records.push(None);
+                    continue;
+                }
+                Step::Write { entity, expect, write } => (entity, expect, write),
             };
-            let Some(id) = spec.request_of(write) else {
-                missing = true;
-                continue;
-            };
+            let id = spec.request_of(write);
             let mut rows: Vec<Seen<'_>> = self.revisions(entity, u64::MAX).rev().take(16).collect();
-            rows.retain(|seen| seen.rev.fields.request_id == Some(id));
+            rows.retain(|seen| id.is_some() && seen.rev.fields.request_id == id);
             rows.reverse();
             let nth = taken.entry((entity, id)).or_default();
-            let Some(seen) = rows.get(*nth) else {
-                missing = true;
-                continue;
-            };
-            *nth += 1;
-            if !same(write, *expect, seen.rev) {
-                return Some(Planned::Invalid("the same request id for something else"));
+            match rows.get(*nth) {
+                Some(seen) => {
+                    *nth += 1;
+                    if !same(write, *expect, seen.rev) {
+                        return Some(Planned::Invalid("the same request id for something else"));
+                    }
+                    outcomes.push(Outcome::Replayed { revision: seen.rev.number, sequence: seen.sequence });
+                    records.push(Some(*seen));
+                }
+                None if write.if_changed => {
+                    outcomes.push(Outcome::Unchanged { revision: self.head_state(entity).number() });
+                }
+                None => missing = true,
             }
-            outcomes.push(Outcome::Replayed { revision: seen.rev.number, sequence: seen.sequence });
-            found.push(*seen);
         }
-        let last = found.last()?;
-        let row = found
-            .windows(2)
-            .all(|pair| pair[0].sequence + 1 == pair[1].sequence && pair[0].rest == pair[1].rest + 1);
-        if missing || last.rest != 0 || !row {
+        let (index, seen) =
+            records.iter().enumerate().find_map(|(i, seen)| seen.map(|seen| (i as u64, seen)))?;
+        let first = seen.sequence.saturating_sub(index).max(1);
+        let count = records.len() as u64;
+        let in_place = (first..).zip(&records).all(|(sequence, seen)| {
+            seen.is_none_or(|seen| {
+                seen.sequence == sequence && u64::from(seen.rest) == first + count - 1 - sequence
+            })
+        });
+        let begins = first == 1 || self.changes[first as usize - 2].rest == 0;
+        if missing || !in_place || !begins || seen.sequence <= index {
             return Some(Planned::Invalid("a part of a request"));
         }
-        Some(Planned::Replayed { sequence: last.sequence, outcomes })
+        let mut next = first;
+        for outcome in &mut outcomes {
+            match outcome {
+                Outcome::Annotated { sequence } => *sequence = next,
+                Outcome::Replayed { .. } => {}
+                _ => continue,
+            }
+            next += 1;
+        }
+        Some(Planned::Replayed { sequence: first + count - 1, outcomes })
     }
 }
 

@@ -75,10 +75,14 @@ impl<'a> Reads<'a> {
             assert_eq!(found.is_some(), present(number), "revision {number} of {entity:?}");
         }
         for seen in &expected {
-            for time in [seen.commit_time - 1, seen.commit_time] {
+            for time in [seen.commit_time.saturating_sub(1), seen.commit_time] {
                 self.as_of(entity, AsOf::CommitTime(Timestamp(time)));
             }
-            for time in [seen.rev.effective - 1, seen.rev.effective, seen.rev.effective + 1] {
+            for time in [
+                seen.rev.effective.saturating_sub(1),
+                seen.rev.effective,
+                seen.rev.effective.saturating_add(1),
+            ] {
                 self.as_of(entity, AsOf::EffectiveTime(Timestamp(time)));
             }
         }

@@ -234,12 +234,7 @@ impl World {
     }
 
     fn commit(&mut self, spec: Spec, durability: Durability) {
-        if !self.flights.is_empty()
-            && spec.steps.iter().any(|step| matches!(step, Step::Write { write, .. } if write.if_changed))
-        {
-            // What is hidden by something in flight is not defined yet.
-            self.attempt(Store::sync);
-        }
+        self.settle_hidden(&spec);
         let planned = self.model.plan(&spec);
         let result = self.call(&spec, durability);
         self.given(&planned);
@@ -326,13 +321,24 @@ impl World {
         }
     }
 
-    fn submit(&mut self, steps: &[BatchStep], durability: Durability) {
-        let mut spec = self.spec(steps);
-        for step in &mut spec.steps {
-            if let Step::Write { write, .. } = step {
-                write.if_changed = false;
+    /// What is hidden by something that is in flight is not defined yet: waits, where the outcome would depend on it.
+    fn settle_hidden(&mut self, spec: &Spec) {
+        let asks = |step: &Step| match step {
+            Step::Write { write, .. } => {
+                write.if_changed || matches!(write.body, Body::Revert(_) | Body::Undelete)
             }
+            _ => false,
+        };
+        let annotates = |change: &super::model::Change| matches!(change.what, What::Annotation { .. });
+        let published = self.store().published() as usize;
+        if spec.steps.iter().any(asks) && self.model.changes[published..].iter().any(annotates) {
+            self.attempt(Store::sync);
         }
+    }
+
+    fn submit(&mut self, steps: &[BatchStep], durability: Durability) {
+        let spec = self.spec(steps);
+        self.settle_hidden(&spec);
         let planned = self.model.plan(&spec);
         let result = spec.batch().and_then(|batch| self.store().submit(batch, durability));
         self.given(&planned);
@@ -375,6 +381,7 @@ impl World {
     }
 
     fn transaction(&mut self, reads: &[u8], between: Option<&Put>, writes: &[Put], durability: Durability) {
+        self.settle_threads();
         let at = self.store().published();
         let mut transaction = self.store().transaction();
         assert_eq!(transaction.snapshot().sequence(), at);
@@ -417,7 +424,10 @@ impl World {
                 expected: if *sequence == 0 { Expect::Absent } else { Expect::Head(*number) },
                 actual: self.model.head_state(entity),
             },
-            None => self.model.plan(&spec),
+            None => {
+                self.settle_hidden(&spec);
+                self.model.plan(&spec)
+            }
         };
         let result = transaction.commit(durability);
         self.given(&planned);
@@ -463,18 +473,28 @@ impl World {
     }
 
     fn read_entity(&mut self, entity: u8) {
+        self.settle_threads();
         self.learn();
         if !self.surroundings.is_off() {
             self.quiet(|world| world.reads().entity(&world.name(entity)));
         }
     }
 
+    /// Threads may still be writing what nobody waits for; the simulator's jobs run when they are told to.
+    fn settle_threads(&mut self) {
+        if !self.surroundings.can_die() {
+            self.attempt(Store::sync);
+        }
+    }
+
     pub fn read_all(&mut self) {
+        self.settle_threads();
         self.learn();
         self.quiet(|world| world.reads().all());
     }
 
     fn check(&mut self) {
+        self.settle_threads();
         self.quiet(|world| world.reads().check(CheckDepth::Deep));
     }
 

@@ -39,6 +39,9 @@ pub fn flush(memtable: &Arc<Memtable>, limits: &Limits, build: &dyn BuildTables)
 
     let mut output: Option<Box<dyn PlainOutput>> = None;
     for stored in memtable.annotations() {
+        if planted!("annotations not flushed") {
+            break;
+        }
         let output = match &mut output {
             Some(output) => output,
             none => none.insert(build.plain(KEYSPACE_ANNOTATIONS, 0)?),
@@ -47,6 +50,7 @@ pub fn flush(memtable: &Arc<Memtable>, limits: &Limits, build: &dyn BuildTables)
         output.add(&encode_key(&stored), &encode_value(&stored.annotation), hash, stored.sequence)?;
     }
     if let Some(output) = output {
+        probe!("flush: annotations");
         added.push(output.finish()?);
     }
     let sequence = memtable.sequences().map(|(_, last)| last);

@@ -121,7 +121,9 @@ impl<T: ?Sized> Tree<T> {
             put(&mut levels, Leveled { info: info.clone(), name: name(info), source: open(info)? })?;
         }
         for (at, tables) in levels.iter_mut().enumerate() {
-            if at == 0 {
+            if at == 0 && planted!("level 0 oldest first") {
+                tables.sort_by_key(|table| (table.info.sequence_last, table.info.id));
+            } else if at == 0 {
                 tables.sort_by_key(|table| Reverse((table.info.sequence_last, table.info.id)));
             } else {
                 tables.sort_by(|a, b| a.info.first.cmp(&b.info.first));

@@ -190,7 +190,7 @@ impl IndexView {
             }
         }
         let hash = entity_hash(entity.as_bytes());
-        for table in self.levels.annotations.tables() {
+        for table in self.levels.annotations.tables().filter(|_| !planted!("hidden only in memory")) {
             table.source.collect(entity, hash, &mut all)?;
         }
         Ok(all)

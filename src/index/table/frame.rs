@@ -136,7 +136,7 @@ pub(in crate::index) fn decode_frame(
     let tail: [u8; 4] = reader.array("a block's frame").map_err(bad)?;
     let stored = framed.slice_ref(reader.rest());
     let actual = checksum(id, offset, &head, &tail, &stored);
-    if sum != actual {
+    if sum != actual && !planted!("block checksum not compared") {
         return wrong(16, format!("block checksum {actual:08x}"), format!("{sum:08x}"));
     }
     let mut reader = Reader::new(&head);

@@ -72,7 +72,9 @@ impl Sink {
         let bytes = footer.encode(self.header.id, self.len());
         self.buffer.extend_from_slice(&bytes);
         self.drain()?;
-        self.file.sync_data().context("sync", &self.path)?;
+        if !planted!("table not synced") {
+            self.file.sync_data().context("sync", &self.path)?;
+        }
         Ok(Written { len: self.written, blake3: *self.hasher.finalize().as_bytes() })
     }
 

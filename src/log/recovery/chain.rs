@@ -112,6 +112,9 @@ fn follow(candidates: &[Candidate], known: LogEnd) -> Result<Vec<Chained>> {
 
 /// Ends the chain before the first frame beyond the promise whose contents are not whole.
 fn cut_torn_contents(candidates: &[Candidate], chain: &mut Vec<Chained>, promise: Position) -> Result<()> {
+    if planted!("half a commit recovered") {
+        return Ok(());
+    }
     for index in 0..chain.len() {
         let Some(survey) = chain.get(index) else { break };
         let Some(at) = survey.first_torn_content(promise)? else { continue };
@@ -119,6 +122,7 @@ fn cut_torn_contents(candidates: &[Candidate], chain: &mut Vec<Chained>, promise
         let Some(candidate) = candidates.iter().find(|candidate| candidate.id == header.id) else { continue };
         let mut shorter = Survey::of(candidate, header, at)?;
         shorter.expected = "the contents that the frame's records name";
+        probe!("recovery: torn content cut");
         shorter.closed_cleanly = false;
         chain.truncate(index);
         chain.push(shorter);
@@ -155,6 +159,7 @@ fn judge(input: &RecoveryInput<'_>, candidates: &[Candidate], mut log: Log) -> R
         let salt = candidate.header.map(|header| header.salt);
         let behind = look_behind(&candidate.file, &candidate.path, from, candidate.len, salt, 0)?;
         log.promise = log.promise.max(behind.promise);
+        probe!("recovery: later segment is a leftover");
         first_later.get_or_insert(candidate);
         let why = match (candidate.header, behind.frames) {
             (None, 0) => LeftoverKind::Blank,
@@ -166,7 +171,7 @@ fn judge(input: &RecoveryInput<'_>, candidates: &[Candidate], mut log: Log) -> R
         }
         log.leftovers.push(Leftover { id: candidate.id, why });
     }
-    if log.promise > end || next_sequence <= input.flushed {
+    if (log.promise > end || next_sequence <= input.flushed) && !planted!("bad frame is the end") {
         return Err(blame(input, &log, end, &behind_last, first_later, next_sequence));
     }
     if let Some(survey) = log.chain.last()
@@ -174,6 +179,7 @@ fn judge(input: &RecoveryInput<'_>, candidates: &[Candidate], mut log: Log) -> R
         && behind_last.end > survey.chain.end
         && !(behind_last.frames == 0 && unfinished_seal(survey)?)
     {
+        probe!("recovery: torn tail cut");
         log.cuts.push(cut(survey.active.path(), survey.chain.end, &behind_last));
     }
     log.cuts.append(&mut later_cuts);

@@ -85,6 +85,9 @@ impl TailBuilder {
         self.end_block();
         let base = self.frames_end;
         let mut out = std::mem::take(&mut self.out);
+        if planted!("last content not located") {
+            self.contents.pop();
+        }
         let locators_at = base + out.len() as u64;
         let mut index = Index { locators: Vec::new(), directory: std::mem::take(&mut self.places) };
         for block in self.contents.chunks(ArrayKind::Locators.per_block()) {

@@ -168,23 +168,34 @@ impl Model {
                 SentWhat::Write(write) => {
                     let mut rev = write.rev.clone();
                     rev.request = batch.request;
-                    match fill(&mut rev, write, revs, head.as_ref(), sent.expect) {
+                    let here = |change: &Change| match change {
+                        Change::Note(note) if note.entity == sent.entity => Some(note.clone()),
+                        _ => None,
+                    };
+                    let notes: Vec<Arc<Note>> = changes.iter().filter_map(here).collect();
+                    let hidden = |number| {
+                        let mask = self.hidden_with(&sent.entity, number, notes.iter().cloned());
+                        mask.contains(FieldMask::CONTENT)
+                    };
+                    let put_before = changes.iter().any(|change| {
+                        matches!(change, Change::Rev(entity, rev) if *entity == sent.entity && !rev.tombstone)
+                    });
+                    if put_before && write.body == Body::Undelete && meets(head.as_ref(), sent.expect) {
+                        return Predicted::Invalid;
+                    }
+                    match fill(&mut rev, write, revs, head.as_ref(), sent.expect, hidden) {
                         Filled::Invalid => return Predicted::Invalid,
                         Filled::Conflict => return conflict(head.as_ref()),
                         Filled::Yes => {}
                     }
                     let digest = rev.digest();
-                    let notes = changes.iter().filter_map(|change| match change {
-                        Change::Note(note) if note.entity == sent.entity => Some(note.clone()),
-                        _ => None,
-                    });
                     if write.if_changed
                         && rev.slots.is_empty()
                         && digest.is_some()
                         && let Some(head) = &head
                         && !head.tombstone
                         && head.digest() == digest
-                        && !self.hidden_with(&sent.entity, head.number, notes).contains(FieldMask::CONTENT)
+                        && !hidden(head.number)
                     {
                         outcomes.push(Outcome::Unchanged { revision: head.number });
                         continue;
@@ -287,22 +298,25 @@ fn fill(
     revs: &[Arc<Rev>],
     head: Option<&Arc<Rev>>,
     expect: Expect,
+    hidden: impl Fn(u64) -> bool,
 ) -> Filled {
+    if !meets(head, expect) {
+        return Filled::Conflict;
+    }
     let from = match &write.body {
         Body::Revert(number) => match revs.iter().find(|rev| rev.number == *number) {
             Some(from) if !from.tombstone => Some(from),
             _ => return Filled::Invalid,
         },
-        _ if !meets(head, expect) => return Filled::Conflict,
         Body::Undelete if !head.is_some_and(|head| head.tombstone) => return Filled::Invalid,
-        Body::Undelete => match revs.iter().rev().find(|rev| rev.content.is_some()) {
+        Body::Undelete => match revs.iter().rev().find(|rev| !rev.tombstone) {
             Some(from) => Some(from),
             None => return Filled::Invalid,
         },
         _ => None,
     };
-    if !meets(head, expect) {
-        return Filled::Conflict;
+    if from.is_some_and(|from| hidden(from.number)) {
+        return Filled::Invalid;
     }
     match &write.body {
         Body::Content(content) => (rev.content, rev.address) = (Some(content.clone()), Some((0, 0))),
@@ -312,12 +326,11 @@ fn fill(
     if let Some(from) = from {
         if from.content.is_none() {
             rev.flags |= Flags::CONTENT_WITHHELD.0;
-        } else {
-            (rev.content, rev.address) = (from.content.clone(), from.address);
-            rev.slots = from.slots.clone();
-            if rev.content_type.is_none() {
-                rev.content_type = from.content_type.clone();
-            }
+        }
+        (rev.content, rev.address) = (from.content.clone(), from.address);
+        rev.slots = from.slots.clone();
+        if rev.content_type.is_none() {
+            rev.content_type = from.content_type.clone();
         }
     }
     Filled::Yes

@@ -14,7 +14,7 @@ use recension::{
 use crate::coverage::Coverage;
 use crate::model::Model;
 use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
-use crate::predict::{Predicted, Sent, SentBatch, SentWhat, name};
+use crate::predict::{Body, Predicted, Sent, SentBatch, SentWhat, name};
 use crate::script::{Crash, CrashKind, Edit, End, Op, Round, Script, Want, Write, entity};
 use crate::send;
 
@@ -102,6 +102,8 @@ pub struct World {
     incarnation: u64,
     /// A power cut is among the crashes since the store was open.
     power: bool,
+    /// Failed syncs up to the time that the store was opened.
+    sync_errors: u64,
     /// Something nobody was told of has happened: only *loud, never wrong* is asked.
     silent: bool,
     over: bool,
@@ -130,6 +132,7 @@ impl World {
             limited: false,
             incarnation: 0,
             power: false,
+            sync_errors: 0,
             silent: false,
             over: false,
             n: 0,
@@ -222,11 +225,10 @@ impl World {
         if self.silent {
             return Ok(());
         }
-        (self.errors, self.limited) = (false, false);
         self.n += 1;
-        if self.latched || self.store.is_none() {
-            self.reopen()?;
-        }
+        // What failed may show only now.
+        self.reopen()?;
+        (self.errors, self.limited) = (false, false);
         for n in 0..3 {
             let edit = Edit {
                 entity: n,
@@ -435,6 +437,7 @@ impl World {
         }
         self.coverage.count("recovered");
         self.power = false;
+        self.sync_errors = self.count_sync_errors();
         self.store = Some(store);
         self.verify(Depth::Usual)?;
         self.tidy()?;
@@ -454,7 +457,9 @@ impl World {
         if store.durable() != last {
             return failure("what is recovered is durable", format!("{} of {last}", store.durable()));
         }
-        let owed = if self.power { self.model.owed } else { self.model.owed_to_process };
+        // What a failed sync left behind is not even the process's any more: the page cache lies, and nobody believes it.
+        let process = !self.power && self.sync_errors == self.count_sync_errors();
+        let owed = if process { self.model.owed_to_process } else { self.model.owed };
         if last < owed && !self.silent {
             let what = format!("{last} came back, {owed} was acknowledged");
             return failure("acknowledged commits survive", what);
@@ -485,6 +490,10 @@ impl World {
         }
         self.model.observe(last, last);
         Ok(())
+    }
+
+    fn count_sync_errors(&self) -> u64 {
+        self.machine.fs.stats().count(FaultKind::SyncError)
     }
 
     fn store(&self) -> Store {
@@ -704,6 +713,7 @@ impl World {
 
     /// Whether an error that is neither a refusal nor a conflict may be.
     fn excused(&mut self, what: &str, error: &Error) -> Done {
+        self.look_for_silent_damage();
         self.note(error.kind() as u64);
         let off = self.machine.fs.is_off();
         let fine = match error.kind() {
@@ -740,9 +750,14 @@ impl World {
         Ok(batch)
     }
 
-    /// `if_changed` asks what is hidden *now*: with a hiding in flight either answer is right, so there is none.
+    /// `if_changed` and reverts ask what is hidden *now*: with a hiding in flight either answer is right, so there is none.
     fn settle_notes(&mut self, batch: &SentBatch) -> Done {
-        let asks = |sent: &Sent| matches!(&sent.what, SentWhat::Write(write) if write.if_changed);
+        let asks = |sent: &Sent| match &sent.what {
+            SentWhat::Write(write) => {
+                write.if_changed || matches!(write.body, Body::Revert(_) | Body::Undelete)
+            }
+            _ => false,
+        };
         let published = self.store().published();
         let in_flight = self.model.notes.values().flatten().any(|note| note.sequence > published);
         if in_flight && batch.changes.iter().any(asks) { self.wait_all() } else { Ok(()) }

@@ -1,0 +1,110 @@
+//! Mistakes on purpose: proof that the crash harness bites.
+//!
+//! `planted!("name")` is `false`, a constant, unless this crate was built with the feature `planted` *and* the name was selected. Each is a
+//! mistake that a storage engine was shipped with, or could have been; `crash scoreboard` switches them on one at a time and expects an
+//! oracle to notice. Never enable the feature for anything else.
+
+#[cfg(feature = "planted")]
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Every planted mistake, and what is wrong.
+pub const ALL: &[(&str, &str)] = &[
+    ("seal ahead of the log", "a seal says that frames are durable before they are"),
+    ("checkpoint before tables", "the flush mark moves in a commit of its own, before the tables"),
+    ("inputs deleted early", "the inputs of a compaction are deleted before the manifest says so"),
+    ("if changed ignores hiding", "a write is skipped because it equals a hidden content"),
+    ("ack before sync", "a group is published and acknowledged without the sync"),
+    ("publish before durable", "rows are visible before the sync, also if it fails"),
+    ("older segment not synced", "a sync covers the newest segment only"),
+    ("failed sync retried", "a failed sync of the log is tried again"),
+    ("promise ahead", "a frame promises the group that it is part of"),
+    ("segment name not synced", "the directory is not synced for a new segment"),
+    ("table name not synced", "the directory is not synced for a new table"),
+    ("table not synced", "a table is installed without having been synced"),
+    ("recovered tail not synced", "what recovery cuts and seals is not synced"),
+    ("append to recovered segment", "a recovered tail is continued as if the log had been closed cleanly"),
+    ("bad frame is the end", "a damaged frame ends the log, whatever was promised behind it"),
+    ("half a commit recovered", "a frame whose contents are torn is recovered"),
+    ("interrupted compaction installed", "what an interrupted compaction has written so far is installed"),
+    ("unreadable input skipped", "a table that cannot be read is left out of a merge, then deleted"),
+    ("block checksum not compared", "a table's blocks are taken as they are"),
+    ("content checksum not compared", "a content is taken as it is"),
+    ("stale head cache fill", "a head is put into the cache for good although a newer one may be on its way"),
+    ("stale head cache hit", "a cached head is used although a newer one was given out"),
+    ("answers overtake", "a refusal that rests on a pending head is given at once"),
+    ("refusal uses numbers up", "a refused commit leaves a hole in the sequence"),
+    ("effective time not monotone", "an authored time in the past takes effect in the past"),
+    ("level 0 oldest first", "of tables that overlap, the older one is asked first"),
+    ("older table left behind", "a compaction out of level 0 leaves an older overlapping table there"),
+    ("annotations not flushed", "a flush moves the checkpoint past annotations that it did not write"),
+    ("half a batch at a snapshot", "a read point inside a commit is not rounded down"),
+    ("incarnation kept", "sequence numbers are given out again under the same incarnation"),
+    ("leftover segment kept", "segments that are not part of the log stay in the directory"),
+    ("clock goes back", "commit times are what the wall clock says"),
+    ("manifest not synced", "a manifest commit is visible without its sync"),
+    ("torn manifest continued", "a torn manifest is written on behind its last whole frame"),
+    ("old manifest left", "the manifest before a rewrite is not removed"),
+    ("unfinished files kept", "files of unfinished jobs are not removed at open"),
+    ("feed shows what is not durable", "the feed goes up to what is published"),
+    ("replay starts too late", "changes in segments that the manifest knows are taken for flushed"),
+    ("request id forgotten", "a request is looked for in the newest revision only"),
+    ("last content not located", "a sealed segment's locators lack the last content"),
+    ("cache key without slot", "the contents of a revision share one place in the cache"),
+    ("hidden only in memory", "what tables say is hidden is not asked"),
+    ("flush ahead of the log", "a table is installed with rows that the log may lose"),
+    ("commit boundary lost", "every change of a batch is a commit boundary"),
+    ("cas outside the section", "what was looked up is not checked again where numbers are given out"),
+    ("filter has a false negative", "one entity of a table is not in its filter"),
+];
+
+#[cfg(feature = "planted")]
+static SELECTED: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// The place of a name in [`ALL`]; does not compile for another.
+#[must_use]
+pub const fn index(name: &str) -> usize {
+    let mut i = 0;
+    while i < ALL.len() {
+        let other = ALL[i].0;
+        if other.len() == name.len() {
+            let (a, b) = (other.as_bytes(), name.as_bytes());
+            let mut at = 0;
+            while at < a.len() && a[at] == b[at] {
+                at += 1;
+            }
+            if at == a.len() {
+                return i;
+            }
+        }
+        i += 1;
+    }
+    panic!("a planted mistake that is not in the list")
+}
+
+/// Switches one of [`ALL`] on, by its place, for the whole process; `None`: all off.
+#[cfg(feature = "planted")]
+pub fn select(index: Option<usize>) {
+    SELECTED.store(index.unwrap_or(usize::MAX), Ordering::SeqCst);
+}
+
+/// Whether it is switched on. Use `planted!`.
+#[cfg(feature = "planted")]
+#[must_use]
+pub fn is_on(index: usize) -> bool {
+    SELECTED.load(Ordering::Relaxed) == index
+}
+
+/// See [`crate::planted`].
+macro_rules! planted {
+    ($name:literal) => {{
+        const INDEX: usize = $crate::planted::index($name);
+        #[cfg(feature = "planted")]
+        let on = $crate::planted::is_on(INDEX);
+        #[cfg(not(feature = "planted"))]
+        let on = {
+            let _ = INDEX;
+            false
+        };
+        on
+    }};
+}

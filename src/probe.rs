@@ -1,0 +1,97 @@
+//! Coverage probes: rare places that a long run of the crash harness must have been at.
+//!
+//! `probe!("recovery: …")` counts that the place was reached, in builds with the simulator; elsewhere it is nothing. A name must stand in
+//! [`ALL`], which the compiler checks; a run of the harness reports which were never reached.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Every probe.
+pub const ALL: &[&str] = &[
+    "seal: log synced first",
+    "background: disk full, tried again",
+    "background: writer stopped for a flush",
+    "compaction: annotations",
+    "compaction: into level 1",
+    "compaction: into level 2 or below",
+    "compaction: moved",
+    "flush: annotations",
+    "flush: during replay",
+    "flush: installed",
+    "flush: log synced first",
+    "head cache: hit",
+    "leader: group of several commits",
+    "leader: group spans two segments",
+    "manifest: obsolete file kept for a reader",
+    "manifest: rewritten as a snapshot",
+    "manifest: state taken to a new file",
+    "manifest: torn tail cut",
+    "manifest: unfinished file removed",
+    "open: clean log continued",
+    "open: leftover removed",
+    "open: unfinished file removed",
+    "pipeline: head is pending",
+    "pipeline: look up again",
+    "pipeline: roll over to the spare",
+    "pipeline: wait for a pending head",
+    "promise: written when idle",
+    "recovery: later segment is a leftover",
+    "recovery: segment cut and sealed",
+    "recovery: torn content cut",
+    "recovery: torn tail cut",
+    "seal: installed",
+    "seal: sealed already",
+    "space: emergency reserve used",
+    "store: latched",
+];
+
+static COUNTS: [AtomicU64; ALL.len()] = [const { AtomicU64::new(0) }; ALL.len()];
+
+/// The place of a name in [`ALL`]; does not compile for another.
+#[must_use]
+pub const fn index(name: &str) -> usize {
+    let mut i = 0;
+    while i < ALL.len() {
+        if same(ALL[i].as_bytes(), name.as_bytes()) {
+            return i;
+        }
+        i += 1;
+    }
+    panic!("a probe that is not in the list")
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Counts. Use `probe!`.
+pub fn hit(index: usize) {
+    if let Some(count) = COUNTS.get(index) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How often each place was reached in this process.
+#[must_use]
+pub fn counts() -> Vec<(&'static str, u64)> {
+    ALL.iter().zip(&COUNTS).map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
+}
+
+/// Counts that this place was reached: see [`crate::probe`].
+macro_rules! probe {
+    ($name:literal) => {
+        if cfg!(feature = "sim") {
+            const INDEX: usize = $crate::probe::index($name);
+            $crate::probe::hit(INDEX);
+        }
+    };
+}
