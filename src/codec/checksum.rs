@@ -28,8 +28,11 @@ impl Crc {
         self.bytes(&n.to_le_bytes())
     }
 
-    /// The masked checksum, as it is stored.
+    /// The masked checksum, as it is stored. For the fuzzer all are the same, so that it gets past them (see `fuzz/`).
     pub fn finish(self) -> u32 {
+        #[cfg(fuzzing)]
+        return MASK_DELTA;
+        #[cfg(not(fuzzing))]
         self.0.finalize().rotate_right(15).wrapping_add(MASK_DELTA)
     }
 }

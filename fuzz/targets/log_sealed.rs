@@ -1,0 +1,43 @@
+//! A sealed segment, whatever is in it: opened, its directory read from every place, its contents asked for.
+#![no_main]
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use recension::codec::FileKind;
+use recension::log::{SealedSegment, ValueFile};
+use recension::manifest::{State, read_state};
+use recension::model::Address;
+use recension_fuzz::image;
+
+static STATE: LazyLock<Arc<State>> =
+    LazyLock::new(|| read_state(&image().machine().env(), Path::new("/store")).expect("a manifest"));
+
+fuzz_target!(|data: &[u8]| {
+    let Some((which, edits)) = data.split_first() else { return };
+    let segments: Vec<_> = STATE.value_files.values().collect();
+    let Some(info) = segments.get(usize::from(*which) % segments.len().max(1)) else { return };
+    let name = format!("/store/{}", info.id.file_name(FileKind::Segment));
+    let mut bytes = image().0[&name].clone();
+    recension_fuzz::edit(&mut bytes, edits);
+    let machine = recension::sim::SimEnv::new(1);
+    machine.fs.write_file(&name, &bytes).expect("room");
+    let mut info = (*info).clone();
+    info.len = bytes.len() as u64;
+    let Ok(segment) = SealedSegment::open(&*machine.env().fs, Path::new(&name), &info, &STATE.store, None) else { return };
+    let segment = Arc::new(segment);
+    for after in [0, info.sequence_first, info.sequence_last.saturating_sub(1)] {
+        for change in segment.clone().changes(after, info.sequence_last) {
+            let Ok(change) = change else { break };
+            assert!(change.sequence > after && change.sequence <= info.sequence_last);
+        }
+    }
+    for sequence in info.sequence_first..=info.sequence_last {
+        for slot in 0..2 {
+            let address = Address { sequence, slot };
+            let _ = segment.digest(address);
+            let _ = segment.read_content(address);
+        }
+    }
+});
