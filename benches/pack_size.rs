@@ -123,7 +123,8 @@ fn segments(fs: &OsFs, store: &Path, dir: &Path) -> ([u8; 16], Vec<PackInput>, u
         let mut start = vec![0; 4096];
         let n = read_at_most(&*file, &mut start, 0).unwrap();
         id = FileHeader::decode(&path, &start[..n]).unwrap().store;
-        let header = SegmentHeader::decode(&path, &start[..recension::log::SEGMENT_HEADER_LEN], &id, file_id).unwrap();
+        let header =
+            SegmentHeader::decode(&path, &start[..recension::log::SEGMENT_HEADER_LEN], &id, file_id).unwrap();
         let frames_end = frames_end(&path, file, &header);
         let block_records = Limits::PRODUCTION.directory_block_records;
         let request = SealRequest { store: &id, id: file_id, frames_end, block_records };

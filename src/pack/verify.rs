@@ -1,34 +1,31 @@
 //! Whether a pack is what it says.
 
-use super::bits::ROWS;
 use super::layout::PACK_TRAILER_LEN;
 use super::reader::Pack;
 use crate::codec::Crc;
 use crate::env::read_vec_at;
 use crate::error::IoContext;
-use crate::log::{ChangeBlocks, FaultContext, affected};
+use crate::log::{Change, ChangeBlocks, FaultContext, affected};
 use crate::model::{Address, Digest};
 use crate::{Error, Result};
 
 /// How much is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// All checksums over stored bytes, and that every locator leads to its content.
+    /// All checksums over stored bytes, and that directory, locators and groups name the same contents.
     Stored,
     /// Also decodes every content and compares it with its digest.
     Contents,
 }
 
 impl Pack {
-    /// Reads the whole file. In memory: a group, and a bit per content.
+    /// Reads the whole file. In memory: a group and a directory block.
     ///
     /// # Errors
     /// `Corrupt` at the first thing that is wrong; `Io`; `Cancelled`, asked once per group.
     pub fn verify(&self, depth: Depth, cancel: &dyn Fn() -> bool) -> Result<()> {
         self.verify_tail()?;
-        for block in 0..self.index.directory.len() {
-            self.read_block(block)?;
-        }
+        self.verify_directory()?;
         let mut seen = 0_u64;
         let mut end = self.header_len as u64;
         for group in 0..self.trailer.groups {
@@ -74,7 +71,7 @@ impl Pack {
             let expected = format!("{} contents in groups", self.trailer.contents);
             return Err(Error::corrupt(&self.path, end, expected, seen.to_string(), "the whole pack"));
         }
-        self.verify_order()
+        Ok(())
     }
 
     fn compare(&self, place: u64, address: Address, content: &[u8], at: u64) -> Result<()> {
@@ -111,26 +108,34 @@ impl Pack {
         ))
     }
 
-    /// The locators are in order, so that each is found.
-    fn verify_order(&self) -> Result<()> {
-        let mut last = None;
-        let mut count = 0;
-        for block in 0..self.index.locators.len() {
-            let rows = self.locators(block, || "locators".into())?;
-            for index in 0..rows.len().min(ROWS) {
-                let key = rows.row(index).map(|[sequence, slot, ..]| (sequence, slot));
-                if key <= last {
-                    let at = self.trailer.locators_at;
-                    return Err(Error::corrupt(&self.path, at, "locators in order", "others", "locators"));
+    /// The directory's contents are those of the locators, in the same order.
+    fn verify_directory(&self) -> Result<()> {
+        let mut contents = 0_u64;
+        for block in 0..self.index.directory.len() {
+            for change in self.read_block(block)? {
+                let Change::Revision { digests, .. } = change.change else { continue };
+                for slot in 0..digests.len() as u16 {
+                    let address = Address { sequence: change.sequence, slot };
+                    let place = self.locate(address)?.place;
+                    if place != contents {
+                        let (expected, found) = (format!("locator {contents}"), format!("locator {place}"));
+                        let at = self.trailer.locators_at;
+                        return Err(Error::corrupt(&self.path, at, expected, found, affected(address)));
+                    }
+                    contents = contents.saturating_add(1);
                 }
-                last = key;
-                count += 1;
             }
         }
-        if count == self.trailer.contents {
+        if contents == self.trailer.contents {
             return Ok(());
         }
-        let expected = format!("{} locators", self.trailer.contents);
-        Err(Error::corrupt(&self.path, self.trailer.locators_at, expected, count.to_string(), "locators"))
+        let expected = format!("{} contents", self.trailer.contents);
+        Err(Error::corrupt(
+            &self.path,
+            self.trailer.directory_at,
+            expected,
+            contents.to_string(),
+            "the directory",
+        ))
     }
 }

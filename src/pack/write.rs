@@ -14,6 +14,7 @@ use super::output::Output;
 use super::plan::{Contents, Merged, PackInput, Planner, Run};
 use crate::codec::{Codec, FileId, FileKind, crc, put_varint};
 use crate::env::Fs;
+use crate::limits;
 use crate::log::{Change, FaultContext, Lengths, LoggedChange, affected, put_block, seal_block};
 use crate::manifest::ValueFileInfo;
 use crate::model::Digest;
@@ -46,6 +47,23 @@ pub struct PackRequest {
     pub options: PackOptions,
 }
 
+impl PackRequest {
+    fn check(&self) -> Result<()> {
+        let rectangle = &self.rectangle;
+        let names = [&rectangle.entity_first, &rectangle.entity_last];
+        let named = names.into_iter().all(|name| name.len() <= limits::ENTITY_LEN_MAX);
+        if rectangle.sequence_first == 0 || rectangle.sequence_first > rectangle.sequence_last || !named {
+            return Err(Error::invalid(
+                "a pack of changes from 1 on, first to last, entities of at most 512 bytes",
+            ));
+        }
+        if !(1..=19).contains(&self.options.level) || !(1..=19).contains(&self.options.directory_level) {
+            return Err(Error::invalid("levels of compression are 1 to 19"));
+        }
+        Ok(())
+    }
+}
+
 /// Writes a pack to a new file and syncs it; its name is not synced.
 ///
 /// Every content that is newly compressed was decoded again and compared with its digest when this answers; groups that are copied were
@@ -54,7 +72,8 @@ pub struct PackRequest {
 ///
 /// # Errors
 /// `Cancelled`; `Corrupt` if an input is damaged or lacks a change; `Invalid` if there is nothing to pack; `Io`, `OutOfSpace`.
-/// After an error the file is not a pack; whoever asked for it removes it.
+/// After an error the file is not a pack; whoever asked for it removes it. Inputs are best opened without a cache: each block is
+/// wanted once.
 pub fn pack(
     fs: &dyn Fs,
     path: &Path,
@@ -62,6 +81,7 @@ pub fn pack(
     request: &PackRequest,
     cancel: &dyn Fn() -> bool,
 ) -> Result<ValueFileInfo> {
+    request.check()?;
     let header = PackHeader {
         store: request.store,
         id: request.id,
@@ -111,8 +131,17 @@ struct Writer<'a> {
     groups: Vec<u64>,
     raw_bytes: u64,
     stored_bytes: u64,
-    /// The group of an input that was read last: (input, group).
-    decoded: Option<((u32, u64), GroupHeader, Bytes)>,
+    /// The group of an input that was read last.
+    decoded: Option<Decoded>,
+}
+
+/// A group of an input, uncompressed.
+struct Decoded {
+    /// Input and group.
+    key: (u32, u64),
+    at: u64,
+    header: GroupHeader,
+    raw: Bytes,
 }
 
 /// Contents side by side.
@@ -154,16 +183,16 @@ impl Writer<'_> {
         };
         let located = pack.locate(address)?;
         let key = (entry.input, located.group);
-        if self.decoded.as_ref().is_none_or(|(known, ..)| *known != key) {
+        if self.decoded.as_ref().is_none_or(|decoded| decoded.key != key) {
             self.decoded = None;
             let group = pack.group(located.group, || affected(address))?;
             let whole = group.header.raw_len as usize;
             let raw = group.header.open(&group.stored, whole);
             let raw = raw.in_file(pack.path(), group.at, || affected(address))?;
-            self.decoded = Some((key, group.header, raw));
+            self.decoded = Some(Decoded { key, at: group.at, header: group.header, raw });
         }
-        let Some((_, header, raw)) = &self.decoded else { return Err(self.lost()) };
-        header.member(raw, located.member).in_file(pack.path(), 0, || affected(address))
+        let Some(Decoded { at, header, raw, .. }) = &self.decoded else { return Err(self.lost()) };
+        header.member(raw, located.member).in_file(pack.path(), *at, || affected(address))
     }
 
     fn copy(&mut self, input: u32, group: u64, entries: &[u32]) -> Result<()> {

@@ -7,15 +7,15 @@ use crate::log::{Change, ValueFile};
 use crate::manifest::ValueFileInfo;
 use crate::model::Address;
 
-/// One of everything: a full group and a short one, a mixed one, one that does not compress; annotation, tombstone, reuse.
+/// One of everything: a full group and a short one, a mixed one; annotation, tombstone, reuse.
 fn small(fs: &Arc<MemFs>) -> (ValueFileInfo, Arc<Pack>) {
     let mut log = mixed(fs);
     for edit in 0..6 {
-        log.commit(vec![put("Page", &page(edit, 60))]);
+        log.commit(vec![put("Page", &page(edit, 56))]);
     }
-    log.commit(vec![put_bytes("Picture", noise(1, 2500)), reuse("Main Page", "Hello, world")]);
+    log.commit(vec![reuse("Main Page", "Hello, world")]);
     let options = PackOptions { group_contents: 4, ..TEST };
-    make(fs, &[sealed(&log)], &request(9, 1, 17, options))
+    make(fs, &[sealed(&log)], &request(9, 1, 16, options))
 }
 
 #[test]
@@ -48,17 +48,15 @@ fn a_pack_cut_or_grown_anywhere_is_refused() {
     }
 }
 
-#[test]
-fn a_flipped_bit_anywhere_gives_an_error_or_the_right_answer_and_is_found_by_verification() {
-    let fs = MemFs::new();
-    let (info, pack) = small(&fs);
-    let right = said_by_pack(&pack);
+/// Flips each of `bits`; everything that can be asked afterwards is answered rightly or with an error, and verification notices.
+fn flip(fs: &Arc<MemFs>, info: &ValueFileInfo, pack: &Arc<Pack>, bits: impl Iterator<Item = usize>) {
+    let right = said_by_pack(pack);
     let mut bytes = fs.get(pack.path());
-    for bit in 0..bytes.len() * 8 {
+    for bit in bits {
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs.put(pack.path(), &bytes);
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let bad = match Pack::open(&*fs, pack.path(), &info, &STORE, None) {
+        let bad = match Pack::open(&**fs, pack.path(), info, &STORE, None) {
             Ok(bad) => Arc::new(bad),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit}: {error}");
@@ -84,6 +82,24 @@ fn a_flipped_bit_anywhere_gives_an_error_or_the_right_answer_and_is_found_by_ver
             }
         }
     }
+    fs.put(pack.path(), &bytes);
+}
+
+#[test]
+fn a_flipped_bit_anywhere_gives_an_error_or_the_right_answer_and_is_found_by_verification() {
+    let fs = MemFs::new();
+    let (info, pack) = small(&fs);
+    flip(&fs, &info, &pack, 0..info.len as usize * 8);
+}
+
+#[test]
+fn damage_in_groups_that_are_stored_raw_is_found_as_well() {
+    let fs = MemFs::new();
+    let mut log = Writer::new(&fs);
+    log.commit(vec![put_bytes("Picture", noise(1, 3000)), put_bytes("Dot", noise(2, 1))]);
+    let (info, pack) = make(&fs, &[sealed(&log)], &request(9, 1, 2, TEST));
+    assert_eq!(info.stored_bytes, 3001);
+    flip(&fs, &info, &pack, (0..info.len as usize).step_by(3).map(|byte| byte * 8 + byte % 8));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn name(entity: u8) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn whatever_is_packed_and_merged_comes_back(
