@@ -14,6 +14,7 @@ pub mod limits;
 pub mod log;
 pub mod manifest;
 pub mod model;
+pub mod pack;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod store;

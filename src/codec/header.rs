@@ -39,7 +39,7 @@ pub enum FileKind {
     PlainTable = 3,
     /// A manifest.
     Manifest = 4,
-    /// A pack (reserved).
+    /// A pack.
     Pack = 5,
     /// A view's checkpoint (reserved).
     ViewCheckpoint = 6,

@@ -55,3 +55,61 @@ pub trait ValueFile: Send + Sync {
     /// The changes with `after < sequence <= up_to`, as far as this file has them. Never reads contents.
     fn changes(self: Arc<Self>, after: u64, up_to: u64) -> ChangeIter;
 }
+
+/// A file whose changes stand in blocks, in sequence order.
+pub(crate) trait ChangeBlocks: Send + Sync {
+    /// The first sequence number of a block; `None` behind the last one.
+    fn first_sequence(&self, block: usize) -> Option<u64>;
+
+    /// The changes of a block.
+    fn read_block(&self, block: usize) -> Result<Vec<LoggedChange>>;
+}
+
+/// Reads changes block by block.
+pub(crate) struct BlockChanges<T> {
+    file: Arc<T>,
+    after: u64,
+    up_to: u64,
+    next: usize,
+    pending: std::vec::IntoIter<LoggedChange>,
+    done: bool,
+}
+
+impl<T: ChangeBlocks> BlockChanges<T> {
+    /// The changes with `after < sequence <= up_to`; none of them stands before block `next`.
+    pub fn new(file: Arc<T>, next: usize, after: u64, up_to: u64) -> Self {
+        Self { file, after, up_to, next, pending: Vec::new().into_iter(), done: false }
+    }
+
+    fn step(&mut self) -> Result<Option<LoggedChange>> {
+        loop {
+            for change in self.pending.by_ref() {
+                if change.sequence > self.up_to {
+                    return Ok(None);
+                }
+                if change.sequence > self.after {
+                    return Ok(Some(change));
+                }
+            }
+            match self.file.first_sequence(self.next) {
+                Some(first) if first <= self.up_to => {}
+                _ => return Ok(None),
+            }
+            self.pending = self.file.read_block(self.next)?.into_iter();
+            self.next = self.next.saturating_add(1);
+        }
+    }
+}
+
+impl<T: ChangeBlocks> Iterator for BlockChanges<T> {
+    type Item = Result<LoggedChange>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let step = self.step();
+        self.done = !matches!(step, Ok(Some(_)));
+        step.transpose()
+    }
+}

@@ -21,12 +21,12 @@ impl From<Malformed> for Fault {
 }
 
 impl Fault {
-    pub(super) fn malformed(at: usize, expected: &'static str) -> Self {
+    pub(crate) fn malformed(at: usize, expected: &'static str) -> Self {
         Self::Malformed(Malformed { at, expected })
     }
 
     /// As an error of a file; `base` is where in the file the decoded bytes start.
-    pub(super) fn into_error(self, path: &Path, base: u64, affected: impl Into<String>) -> Error {
+    pub(crate) fn into_error(self, path: &Path, base: u64, affected: impl Into<String>) -> Error {
         match self {
             Self::Malformed(bad) => Error::malformed(path, base, bad, affected),
             Self::Unsupported(what) => Error::Unsupported { path: path.to_path_buf(), what },
@@ -35,7 +35,7 @@ impl Fault {
 }
 
 /// Adds file, place and consequence to a decoder's result.
-pub(super) trait FaultContext<T> {
+pub(crate) trait FaultContext<T> {
     fn in_file(self, path: &Path, base: u64, affected: impl FnOnce() -> String) -> Result<T>;
 }
 

@@ -40,8 +40,10 @@ mod unit;
 
 pub use active::ActiveSegment;
 pub use cache::BlockCache;
+pub(crate) use change::{BlockChanges, ChangeBlocks};
 pub use change::{Change, ChangeIter, LoggedChange, ValueFile};
 pub use fault::Fault;
+pub(crate) use fault::FaultContext;
 pub use frame::{FrameDraft, FramePlace};
 pub use frame_head::{FRAME_GRID, FRAME_HEADER_LEN, FrameHead, FrameKind};
 pub use locator::{Locator, StoredContent};
@@ -55,8 +57,10 @@ pub use scan::{Found, Frame, FrameReader};
 pub use seal::{SealRequest, seal};
 pub use sealed::SealedSegment;
 pub use segment::{SEGMENT_HEADER_LEN, SEGMENT_VERSION, SegmentHeader};
+pub(crate) use tail::{Lengths, Sequences, checked_block, decode_block, put_block, seal_block};
 pub use tail::{TRAILER_LEN, Trailer};
 pub use unit::{UNIT_HEADER_LEN, UnitDraft, UnitHeader};
+pub(crate) use unit::{affected, no_such_content};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

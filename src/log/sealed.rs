@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::cache::BlockCache;
-use super::change::{ChangeIter, LoggedChange, ValueFile};
+use super::change::{BlockChanges, ChangeBlocks, ChangeIter, LoggedChange, ValueFile};
 use super::fault::{Fault, FaultContext};
 use super::locator::Locator;
 use super::seal::{read_header, read_trailer};
-use super::tail::{ArrayKind, DigestEntry, Index, LocatorKey, Trailer, checked_block, decode_block};
+use super::tail::{
+    ArrayKind, DigestEntry, Index, LocatorKey, Sequences, Trailer, checked_block, decode_block,
+};
 use super::unit;
 use crate::codec::FileId;
 use crate::env::{Access, File, Fs, read_vec_at};
@@ -165,11 +167,8 @@ impl SealedSegment {
         };
         let digests = self.digests(u64::from(place.contents_before), contents_end, affected)?;
         let bytes = read_vec_at(&*self.file, place.len as usize, place.offset).context("read", &self.path)?;
-        let changes = decode_block(&bytes, place.offset, self.trailer.salt, first, &digests).in_file(
-            &self.path,
-            place.offset,
-            affected,
-        )?;
+        let changes = decode_block(&bytes, place.offset, self.trailer.salt, Sequences::From(first), &digests)
+            .in_file(&self.path, place.offset, affected)?;
         if changes.len() as u64 != last.saturating_sub(first).saturating_add(1) {
             let bad = Fault::malformed(8, "as many records as the trailer says");
             return Err(bad.into_error(&self.path, place.offset, affected()));
@@ -212,53 +211,18 @@ impl ValueFile for SealedSegment {
     fn changes(self: Arc<Self>, after: u64, up_to: u64) -> ChangeIter {
         let skip = after.saturating_add(1).saturating_sub(self.trailer.sequence_first);
         let next = usize::try_from(skip / u64::from(self.trailer.block_records)).unwrap_or(usize::MAX);
-        Box::new(Changes { segment: self, after, up_to, next, pending: Vec::new().into_iter(), done: false })
+        Box::new(BlockChanges::new(self, next, after, up_to))
     }
 }
 
-/// Reads changes block by block.
-struct Changes {
-    segment: Arc<SealedSegment>,
-    after: u64,
-    up_to: u64,
-    next: usize,
-    pending: std::vec::IntoIter<LoggedChange>,
-    done: bool,
-}
-
-impl Changes {
-    fn step(&mut self) -> Result<Option<LoggedChange>> {
-        loop {
-            for change in self.pending.by_ref() {
-                if change.sequence > self.up_to {
-                    return Ok(None);
-                }
-                if change.sequence > self.after {
-                    return Ok(Some(change));
-                }
-            }
-            let records = u64::from(self.segment.trailer.block_records);
-            let first = (self.next as u64)
-                .saturating_mul(records)
-                .saturating_add(self.segment.trailer.sequence_first);
-            if self.next >= self.segment.index.directory.len() || first > self.up_to {
-                return Ok(None);
-            }
-            self.pending = self.segment.block(self.next)?.into_iter();
-            self.next = self.next.saturating_add(1);
-        }
+impl ChangeBlocks for SealedSegment {
+    fn first_sequence(&self, block: usize) -> Option<u64> {
+        let records = u64::from(self.trailer.block_records);
+        let first = self.trailer.sequence_first.saturating_add((block as u64).saturating_mul(records));
+        (block < self.index.directory.len()).then_some(first)
     }
-}
 
-impl Iterator for Changes {
-    type Item = Result<LoggedChange>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let step = self.step();
-        self.done = !matches!(step, Ok(Some(_)));
-        step.transpose()
+    fn read_block(&self, block: usize) -> Result<Vec<LoggedChange>> {
+        self.block(block)
     }
 }

@@ -192,11 +192,11 @@ pub(super) fn open_at(path: &Path, offset: u64, unit: &Bytes, address: Address) 
 }
 
 /// How a damaged content is called.
-pub(super) fn affected(address: Address) -> String {
+pub(crate) fn affected(address: Address) -> String {
     format!("the content of change {} slot {}", address.sequence, address.slot)
 }
 
 /// No value file has such a content, although an index row says so.
-pub(super) fn no_such_content(path: &Path, address: Address) -> Error {
+pub(crate) fn no_such_content(path: &Path, address: Address) -> Error {
     Error::corrupt(path, 0, affected(address), "no locator for it", affected(address))
 }

@@ -53,7 +53,7 @@ impl ArrayKind {
 }
 
 /// Ends a block that starts in `out` at `from` and in the file at `base + from`.
-pub(super) fn seal_block(out: &mut Vec<u8>, from: usize, base: u64, salt: u64) {
+pub(crate) fn seal_block(out: &mut Vec<u8>, from: usize, base: u64, salt: u64) {
     put_u32(out, 0);
     let body = out.get(from..).unwrap_or_default();
     let checksum = Crc::new().number(salt).number(base + from as u64).bytes(body).finish();
@@ -61,7 +61,7 @@ pub(super) fn seal_block(out: &mut Vec<u8>, from: usize, base: u64, salt: u64) {
 }
 
 /// The entries of a block that stands at `at`, if its checksum is right.
-pub(in crate::log) fn checked_block(block: &[u8], at: u64, salt: u64) -> Result<&[u8], Malformed> {
+pub(crate) fn checked_block(block: &[u8], at: u64, salt: u64) -> Result<&[u8], Malformed> {
     let bad = Malformed { at: 0, expected: "a block with a valid checksum" };
     let (body, stored) = block.len().checked_sub(4).and_then(|end| block.split_at_checked(end)).ok_or(bad)?;
     let stored = Reader::new(stored).u32("a checksum")?;

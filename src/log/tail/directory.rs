@@ -45,10 +45,11 @@ use crate::log::{Change, LoggedChange};
 use crate::model::RevisionKind;
 
 /// Bytes before a block's two compressed parts.
-pub(super) const BLOCK_HEADER_LEN: usize = 40;
+pub(crate) const BLOCK_HEADER_LEN: usize = 40;
 /// Most bytes that one part of a block may decompress to (records of the largest fields).
 pub(super) const PART_LEN_MAX: usize = 64 << 20;
-const LEVEL: i32 = 9;
+/// At which level a segment's directory is compressed: a seal should not take long.
+pub(super) const SEGMENT_LEVEL: i32 = 9;
 
 const _: () = {
     let record = limits::FIELDS_LEN_MAX + limits::ENTITY_LEN_MAX + 1024;
@@ -63,13 +64,19 @@ pub(super) struct Last {
 }
 
 /// Lengths of the contents that each record stores.
-pub(super) type Lengths = Vec<u32>;
+pub(crate) type Lengths = Vec<u32>;
 
 /// Encodes a block at the end of `out`, whose byte `from` stands in the file at `base + from`.
-pub(super) fn put_block(records: &[(LoggedChange, Lengths)], base: u64, salt: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_block(
+    records: &[(LoggedChange, Lengths)],
+    base: u64,
+    salt: u64,
+    level: i32,
+    out: &mut Vec<u8>,
+) {
     let (skeleton, fields) = columns(records);
-    let skeleton_packed = compress(Codec::Zstd, LEVEL, &skeleton);
-    let fields_packed = compress(Codec::Zstd, LEVEL, &fields);
+    let skeleton_packed = compress(Codec::Zstd, level, &skeleton);
+    let fields_packed = compress(Codec::Zstd, level, &fields);
     let at = base + out.len() as u64;
     let mut header = Vec::with_capacity(BLOCK_HEADER_LEN);
     put_u64(&mut header, records.first().map_or(0, |(change, _)| change.sequence));

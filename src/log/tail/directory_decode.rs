@@ -13,12 +13,30 @@ use crate::log::record_decode;
 use crate::log::{Change, LoggedChange};
 use crate::model::{Address, ContentRef, Digest, Entity, Flags, RevisionKind, Row};
 
+/// The sequence numbers of a block's records. They do not stand in the block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sequences<'a> {
+    /// This one and the following ones.
+    From(u64),
+    /// These: a file that holds some entities only has gaps.
+    Each(&'a [u64]),
+}
+
+impl Sequences<'_> {
+    fn get(self, index: usize) -> Option<u64> {
+        match self {
+            Self::From(first) => first.checked_add(index as u64),
+            Self::Each(all) => all.get(index).copied(),
+        }
+    }
+}
+
 /// Decodes the block that stands at `at`. `digests` are those of the contents that its records store.
-pub(in crate::log) fn decode_block(
+pub(crate) fn decode_block(
     block: &[u8],
     at: u64,
     salt: u64,
-    first_sequence: u64,
+    sequences: Sequences<'_>,
     digests: &[Digest],
 ) -> Result<Vec<LoggedChange>, Fault> {
     let bad = |at, expected| Fault::Malformed(Malformed { at, expected });
@@ -30,7 +48,7 @@ pub(in crate::log) fn decode_block(
         return Err(bad(36, "the checksum of the directory block"));
     }
     let mut reader = Reader::new(body);
-    if reader.u64("a sequence number")? != first_sequence {
+    if Some(reader.u64("a sequence number")?) != sequences.get(0) {
         return Err(bad(0, "the first sequence number that the index names"));
     }
     let records = reader.u32("a number of records")? as usize;
@@ -53,7 +71,7 @@ pub(in crate::log) fn decode_block(
     let (skeleton, fields) = parts.split_at_checked(skeleton_len).ok_or(bad(12, "a length"))?;
     let skeleton = decompress(codec, skeleton, skeleton_raw)?;
     let fields = decompress(codec, fields, fields_raw)?;
-    decode_columns(&skeleton, &fields, records, first_sequence, digests)
+    decode_columns(&skeleton, &fields, records, sequences, digests)
 }
 
 /// The columns of the skeleton.
@@ -118,7 +136,7 @@ fn decode_columns(
     skeleton: &[u8],
     fields: &[u8],
     records: usize,
-    first_sequence: u64,
+    sequences: Sequences<'_>,
     digests: &[Digest],
 ) -> Result<Vec<LoggedChange>, Fault> {
     let mut skeleton = Skeleton::new(skeleton)?;
@@ -132,7 +150,8 @@ fn decode_columns(
     let mut running = Running::default();
     let mut changes = Vec::with_capacity(records.min(1024));
     for index in 0..records {
-        let sequence = first_sequence.saturating_add(index as u64);
+        let bad = skeleton.shapes.malformed("as many records as sequence numbers");
+        let sequence = sequences.get(index).ok_or(bad)?;
         let shape = skeleton.shapes.u8("a record's shape")?;
         let predicted = i64::from(running.rest.saturating_sub(1));
         let rest = skeleton.rest.zigzag("a commit rest")?.wrapping_add(predicted);

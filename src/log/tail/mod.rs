@@ -32,8 +32,10 @@ mod directory;
 mod directory_decode;
 mod trailer;
 
-pub(super) use array::{ArrayKind, DigestEntry, checked_block};
+pub(super) use array::{ArrayKind, DigestEntry};
+pub(crate) use array::{checked_block, seal_block};
 pub(super) use builder::TailBuilder;
-pub(super) use directory_decode::decode_block;
+pub(crate) use directory::{Lengths, put_block};
+pub(crate) use directory_decode::{Sequences, decode_block};
 pub(super) use trailer::{Index, LocatorKey, TAIL_MARK_LEN, is_tail_mark};
 pub use trailer::{TRAILER_LEN, Trailer};

@@ -177,7 +177,9 @@ fn nonsense_with_a_valid_checksum_is_an_error_or_other_changes_but_never_a_panic
             Change::Annotation(_) => Vec::new(),
         })
         .collect();
-    let decode = |block: &[u8], digests: &[Digest]| crate::log::tail::decode_block(block, 500, 7, 1, digests);
+    let decode = |block: &[u8], digests: &[Digest]| {
+        crate::log::tail::decode_block(block, 500, 7, crate::log::tail::Sequences::From(1), digests)
+    };
     assert_eq!(decode(&block_of(1, 9, &skeleton, &fields), &digests).unwrap(), log.changes());
     assert!(decode(&block_of(1, 9, &skeleton, &fields), &digests[1..]).is_err());
     assert!(decode(&block_of(1, 8, &skeleton, &fields), &digests).is_err());

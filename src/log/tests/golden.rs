@@ -5,7 +5,7 @@ use super::support::*;
 
 /// Compares with `tests/golden/NAME`; with `RECENSION_BLESS=1`, writes it if it is not there.
 #[allow(clippy::disallowed_methods, reason = "tests may read files")]
-pub(super) fn check(name: &str, bytes: &[u8]) {
+pub(crate) fn check(name: &str, bytes: &[u8]) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("RECENSION_BLESS").is_some() && !path.exists() {
         std::fs::write(&path, bytes).unwrap();

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::env::{Access, DirEntry, File, FileLock, Fs};
 
 #[derive(Default)]
-pub(super) struct MemFs {
+pub(crate) struct MemFs {
     files: Mutex<BTreeMap<PathBuf, Arc<MemFile>>>,
     /// Counts down with every change to a file; the change that finds it at 1 fails, half done.
     pub fuse: Arc<AtomicU64>,

@@ -1,13 +1,13 @@
 mod active;
 mod directory;
 mod frame;
-mod golden;
+pub(crate) mod golden;
 mod measure;
-mod mem_fs;
+pub(crate) mod mem_fs;
 mod recovery;
 mod recovery_damage;
 mod recovery_support;
 mod sealed;
 mod segment;
-mod support;
+pub(crate) mod support;
 mod unit;

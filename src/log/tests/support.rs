@@ -12,22 +12,22 @@ use crate::log::*;
 use crate::manifest::ValueFileInfo;
 use crate::model::*;
 
-pub(super) const STORE: [u8; 16] = *b"a store of tests";
-pub(super) const DIR: &str = "/store";
+pub(crate) const STORE: [u8; 16] = *b"a store of tests";
+pub(crate) const DIR: &str = "/store";
 
-pub(super) fn path_of(id: FileId) -> PathBuf {
+pub(crate) fn path_of(id: FileId) -> PathBuf {
     Path::new(DIR).join(id.file_name(FileKind::Segment))
 }
 
-pub(super) fn file_id(number: u64) -> FileId {
+pub(crate) fn file_id(number: u64) -> FileId {
     FileId { epoch: 1, number }
 }
 
-pub(super) fn entity(name: &str) -> Entity {
+pub(crate) fn entity(name: &str) -> Entity {
     Entity::new(name).unwrap()
 }
 
-pub(super) fn fields(author: &str, comment: &str) -> Bytes {
+pub(crate) fn fields(author: &str, comment: &str) -> Bytes {
     let fields = Fields {
         author: Some(Bytes::copy_from_slice(author.as_bytes())),
         comment: Some(Bytes::copy_from_slice(comment.as_bytes())),
@@ -37,7 +37,7 @@ pub(super) fn fields(author: &str, comment: &str) -> Bytes {
 }
 
 /// A revision with one content.
-pub(super) fn put(name: &str, content: &str) -> RecordDraft {
+pub(crate) fn put(name: &str, content: &str) -> RecordDraft {
     RecordDraft::Revision {
         entity: entity(name),
         kind: RevisionKind::Put,
@@ -49,7 +49,7 @@ pub(super) fn put(name: &str, content: &str) -> RecordDraft {
     }
 }
 
-pub(super) fn delete(name: &str) -> RecordDraft {
+pub(crate) fn delete(name: &str) -> RecordDraft {
     RecordDraft::Revision {
         entity: entity(name),
         kind: RevisionKind::Delete,
@@ -62,7 +62,7 @@ pub(super) fn delete(name: &str) -> RecordDraft {
 }
 
 /// A revision that says again what change 1 said, with a further slot of its own.
-pub(super) fn reuse(name: &str, content: &str) -> RecordDraft {
+pub(crate) fn reuse(name: &str, content: &str) -> RecordDraft {
     let digest = Digest::of(content.as_bytes());
     let slots = vec![(
         Bytes::from_static(b"media"),
@@ -90,7 +90,7 @@ pub(super) fn reuse(name: &str, content: &str) -> RecordDraft {
     }
 }
 
-pub(super) fn hide(name: &str) -> RecordDraft {
+pub(crate) fn hide(name: &str) -> RecordDraft {
     RecordDraft::Annotation(Annotation {
         entity: entity(name),
         first: 1,
@@ -102,7 +102,7 @@ pub(super) fn hide(name: &str) -> RecordDraft {
     })
 }
 
-pub(super) fn header(number: u64) -> SegmentHeader {
+pub(crate) fn header(number: u64) -> SegmentHeader {
     SegmentHeader {
         store: STORE,
         id: file_id(number),
@@ -117,7 +117,7 @@ pub(super) fn header(number: u64) -> SegmentHeader {
 }
 
 /// Writes segments as the commit pipeline would.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     pub fs: Arc<MemFs>,
     pub segment: Arc<ActiveSegment>,
     pub checksum: u32,
@@ -223,12 +223,12 @@ fn create(fs: &Arc<MemFs>, header: SegmentHeader) -> Arc<ActiveSegment> {
     Arc::new(ActiveSegment::new(path, file, header))
 }
 
-pub(super) fn all_changes(file: Arc<dyn ValueFile>) -> Vec<LoggedChange> {
+pub(crate) fn all_changes(file: Arc<dyn ValueFile>) -> Vec<LoggedChange> {
     file.changes(0, u64::MAX).map(Result::unwrap).collect()
 }
 
 /// A segment with one of everything: 9 changes in 6 frames.
-pub(super) fn mixed(fs: &Arc<MemFs>) -> Writer {
+pub(crate) fn mixed(fs: &Arc<MemFs>) -> Writer {
     let mut log = Writer::new(fs);
     log.commit(vec![put("Main Page", "Hello, world")]);
     log.synced();
@@ -240,23 +240,23 @@ pub(super) fn mixed(fs: &Arc<MemFs>) -> Writer {
     log
 }
 
-pub(super) fn try_seal(log: &Writer, block_records: u32) -> crate::Result<ValueFileInfo> {
+pub(crate) fn try_seal(log: &Writer, block_records: u32) -> crate::Result<ValueFileInfo> {
     let frames_end = log.segment.end();
     let request = SealRequest { store: &STORE, id: log.id(), frames_end, block_records };
     seal(&*log.fs, &log.path(), &request)
 }
 
-pub(super) fn seal_all(log: &Writer, block_records: u32) -> ValueFileInfo {
+pub(crate) fn seal_all(log: &Writer, block_records: u32) -> ValueFileInfo {
     try_seal(log, block_records).unwrap()
 }
 
-pub(super) fn open(fs: &Arc<MemFs>, info: &ValueFileInfo) -> Arc<SealedSegment> {
+pub(crate) fn open(fs: &Arc<MemFs>, info: &ValueFileInfo) -> Arc<SealedSegment> {
     Arc::new(SealedSegment::open(&**fs, &path_of(info.id), info, &STORE, None).unwrap())
 }
 
 /// What a store knows when it opens its log.
 #[derive(Clone, Default)]
-pub(super) struct Known {
+pub(crate) struct Known {
     pub sealed: Vec<ValueFileInfo>,
     pub promise: Position,
     pub flushed: u64,

@@ -1,0 +1,255 @@
+//! A group frame: contents of one entity compressed together, newest first.
+//!
+//! ```text
+//!  0 magic          u8   c6              20 raw length       u32  all members together
+//!  1 kind           u8   1               24 stored checksum  u32  masked CRC of the stored bytes
+//!  2 codec          u8   0 raw, 2 zstd   28 table length     u16
+//!  3 crypt          u8   reserved: 0     30 members          u8   1 to 255
+//!  4 key id         u16  reserved: 0     31 level            u8   of the compressor
+//!  6 flags          u16                  32 checksum         u32  masked CRC of salt (u64), own offset (u64), bytes 0..32, table
+//!  8 entity hash    u64                  36 table
+//! 16 stored length  u32                     stored bytes     (if encrypted, the nonce first)
+//!
+//! table: sequence varint, slot varint    of the first member
+//!        sequence distance varint (from the member before, downwards if zigzag says so), slot varint    of each further one
+//!        length                          zigzag varint per member, against the one before
+//!        raw checksum u32                per member: masked CRC of its uncompressed bytes
+//! flags: bit 0 full: it is copied as it is when packs are merged
+//!        bit 1 mixed: small contents of several entities; the entity hash is 0
+//! ```
+//!
+//! 1. A group describes itself: with the salt of its file it can be verified and read without locators, directory or index.
+//! 2. Member `m` is the bytes from the sum of the lengths before it: the front of the frame can be decoded and the rest left.
+//! 3. The head and the stored bytes have a checksum each, the first over the second: scrubbing needs no key, and a group that is copied
+//!    keeps the second.
+//! 4. A frame is never larger than [`GROUP_RAW_MAX`] uncompressed and its window never larger than [`WINDOW_LOG_MAX`], so a decoder's
+//!    memory is bounded whatever the bytes say.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use zstd::zstd_safe::{CParameter, DParameter};
+
+use crate::codec::{
+    Codec, Crc, Malformed, Reader, crc, decompress, put_u16, put_u32, put_u64, put_varint, put_zigzag,
+};
+use crate::limits;
+use crate::log::Fault;
+use crate::model::{Address, Entity};
+
+/// Bytes of a group before its table.
+pub const GROUP_HEADER_LEN: usize = 36;
+/// Most members.
+pub const GROUP_MEMBERS_MAX: usize = 255;
+/// Most bytes of a group, uncompressed. clamp(32 × largest member, 4 MiB, 64 MiB) of the design comes down to this: no 32 members are
+/// more than 32 × the largest, and a bound below 4 MiB never binds.
+pub const GROUP_RAW_MAX: usize = 64 << 20;
+/// Window of the largest group.
+pub const WINDOW_LOG_MAX: u32 = 26;
+/// From here on the compressor also looks for far matches with its long-distance matcher: its hash tables at the lower levels forget
+/// what is further back than this.
+const LONG_FROM: usize = 256 << 10;
+
+const MAGIC: u8 = 0xc6;
+const KIND: u8 = 1;
+const FULL: u16 = 1;
+const MIXED: u16 = 2;
+
+const _: () = {
+    assert!(limits::CONTENT_LEN_MAX <= GROUP_RAW_MAX);
+    assert!(1 << WINDOW_LOG_MAX == GROUP_RAW_MAX);
+    // Sequence (10), slot (3), length (5), checksum (4).
+    assert!(GROUP_MEMBERS_MAX * 22 <= u16::MAX as usize);
+};
+
+/// A content of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Which content.
+    pub address: Address,
+    /// Its length.
+    pub raw_len: u32,
+    /// Masked CRC of it.
+    pub raw_crc: u32,
+}
+
+/// What a group says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupHeader {
+    /// How it is compressed.
+    pub codec: Codec,
+    /// Copied as it is when packs are merged.
+    pub full: bool,
+    /// Holds contents of several entities.
+    pub mixed: bool,
+    /// XXH3 of the entity's name; 0 if mixed.
+    pub entity_hash: u64,
+    /// Length of the stored bytes.
+    pub stored_len: u32,
+    /// Length of all members together.
+    pub raw_len: u32,
+    /// Masked CRC of the stored bytes.
+    pub stored_crc: u32,
+    /// Level of the compressor.
+    pub level: u8,
+    /// The contents, in the order in which they stand.
+    pub members: Vec<Member>,
+}
+
+/// The hash by which a group names its entity.
+pub fn entity_hash(entity: &Entity) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(entity.as_bytes())
+}
+
+impl GroupHeader {
+    /// Header and table of the group that will stand at `at`.
+    pub(super) fn encode(&self, at: u64, salt: u64) -> Vec<u8> {
+        let mut table = Vec::new();
+        let mut before: Option<u64> = None;
+        for member in &self.members {
+            let sequence = member.address.sequence;
+            match before {
+                None => put_varint(&mut table, sequence),
+                Some(before) => put_zigzag(&mut table, before.wrapping_sub(sequence).cast_signed()),
+            }
+            before = Some(sequence);
+            put_varint(&mut table, u64::from(member.address.slot));
+        }
+        let mut len = 0;
+        for member in &self.members {
+            put_zigzag(&mut table, i64::from(member.raw_len) - len);
+            len = i64::from(member.raw_len);
+        }
+        self.members.iter().for_each(|member| put_u32(&mut table, member.raw_crc));
+        let mut out = vec![MAGIC, KIND, self.codec as u8, 0, 0, 0];
+        put_u16(&mut out, if self.full { FULL } else { 0 } | if self.mixed { MIXED } else { 0 });
+        put_u64(&mut out, self.entity_hash);
+        put_u32(&mut out, self.stored_len);
+        put_u32(&mut out, self.raw_len);
+        put_u32(&mut out, self.stored_crc);
+        put_u16(&mut out, table.len() as u16);
+        out.push(self.members.len() as u8);
+        out.push(self.level);
+        let checksum = Crc::new().number(salt).number(at).bytes(&out).bytes(&table).finish();
+        put_u32(&mut out, checksum);
+        out.extend_from_slice(&table);
+        out
+    }
+
+    /// Reads the header of the group that stands at `at`; answers it and how many bytes it takes.
+    pub(super) fn decode(bytes: &[u8], at: u64, salt: u64) -> Result<(Self, usize), Fault> {
+        let mut reader = Reader::new(bytes);
+        let head = reader.bytes(GROUP_HEADER_LEN - 4, "a group header")?;
+        let checksum = reader.u32("a checksum")?;
+        let mut fields = Reader::new(head);
+        if fields.u8("a magic")? != MAGIC {
+            return Err(Fault::malformed(0, "the magic of a group"));
+        }
+        let kind = fields.u8("a kind")?;
+        let codec = fields.u8("a codec")?;
+        let crypt = fields.u8("crypt")?;
+        let key = fields.u16("a key id")?;
+        let flags = fields.u16("flags")?;
+        let entity_hash = fields.u64("an entity hash")?;
+        let stored_len = fields.u32("a length")?;
+        let raw_len = fields.u32("a length")?;
+        let stored_crc = fields.u32("a checksum")?;
+        let table = reader.bytes(usize::from(fields.u16("a length")?), "a group's table")?;
+        let count = usize::from(fields.u8("a number of members")?);
+        let level = fields.u8("a level")?;
+        if Crc::new().number(salt).number(at).bytes(head).bytes(table).finish() != checksum {
+            return Err(Fault::malformed(GROUP_HEADER_LEN - 4, "the checksum of the group's head"));
+        }
+        if kind != KIND || flags & !(FULL | MIXED) != 0 {
+            return Err(Fault::Unsupported(format!("groups of kind {kind}, flags {flags:#x}")));
+        }
+        if crypt != 0 || key != 0 {
+            return Err(Fault::Unsupported("encryption".into()));
+        }
+        let codec = match Codec::from_u8(codec) {
+            Some(known @ (Codec::Raw | Codec::Zstd)) => known,
+            _ => return Err(Fault::Unsupported(format!("group codec {codec}"))),
+        };
+        let members = members(table, count)?;
+        let sum: u64 = members.iter().map(|member| u64::from(member.raw_len)).sum();
+        if members.is_empty() || sum != u64::from(raw_len) || raw_len as usize > GROUP_RAW_MAX {
+            return Err(Fault::malformed(20, "lengths that agree"));
+        }
+        let (full, mixed) = (flags & FULL != 0, flags & MIXED != 0);
+        let header =
+            Self { codec, full, mixed, entity_hash, stored_len, raw_len, stored_crc, level, members };
+        Ok((header, reader.position()))
+    }
+
+    /// Where a member starts in the uncompressed group.
+    pub fn start(&self, member: usize) -> usize {
+        self.members.iter().take(member).map(|member| member.raw_len as usize).sum()
+    }
+
+    /// The first `len` bytes of the group, uncompressed. The checksum of `stored` was verified.
+    pub(super) fn open(&self, stored: &Bytes, len: usize) -> Result<Bytes, Malformed> {
+        let bad = Malformed { at: 0, expected: "a compressed group of the stated length" };
+        let raw_len = self.raw_len as usize;
+        match self.codec {
+            Codec::Raw if stored.len() == raw_len => Ok(stored.slice(..len.min(raw_len))),
+            Codec::Raw => Err(bad),
+            _ if len.saturating_mul(2) < raw_len => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(&stored[..]).map_err(|_| bad)?;
+                decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(|_| bad)?;
+                let mut raw = vec![0; len];
+                decoder.read_exact(&mut raw).map_err(|_| bad)?;
+                Ok(raw.into())
+            }
+            codec => Ok(decompress(codec, stored, raw_len)?.into()),
+        }
+    }
+
+    /// A member of the uncompressed group (or of its front), if it is what was put in.
+    pub(super) fn member(&self, raw: &Bytes, index: usize) -> Result<Bytes, Malformed> {
+        let bad = Malformed { at: 0, expected: "the checksum of the uncompressed content" };
+        let member = self.members.get(index).ok_or(bad)?;
+        let start = self.start(index);
+        let end = start.saturating_add(member.raw_len as usize);
+        let content = raw.get(start..end).ok_or(bad)?;
+        if crc(content) != member.raw_crc {
+            return Err(bad);
+        }
+        Ok(raw.slice(start..end))
+    }
+}
+
+fn members(table: &[u8], count: usize) -> Result<Vec<Member>, Malformed> {
+    let mut reader = Reader::new(table);
+    let mut members: Vec<Member> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let sequence = match members.last() {
+            None => reader.varint("a sequence number")?,
+            Some(last) => last.address.sequence.wrapping_sub(reader.zigzag("a distance")?.cast_unsigned()),
+        };
+        let slot = reader.varint_max(u64::from(u16::MAX), "a slot")? as u16;
+        members.push(Member { address: Address { sequence, slot }, raw_len: 0, raw_crc: 0 });
+    }
+    let mut len = 0_i64;
+    for member in &mut members {
+        let bad = reader.malformed("a content length");
+        len = len.checked_add(reader.zigzag("a content length")?).ok_or(bad)?;
+        member.raw_len =
+            u32::try_from(len).ok().filter(|len| *len as usize <= limits::CONTENT_LEN_MAX).ok_or(bad)?;
+    }
+    for member in &mut members {
+        member.raw_crc = reader.u32("a checksum")?;
+    }
+    reader.end("the end of the table")?;
+    Ok(members)
+}
+
+/// One zstd frame whose window sees all of `raw`. A new context each time: what a context did before must not show in the bytes.
+pub(super) fn compress_group(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    if raw.len() >= LONG_FROM {
+        let window = usize::BITS - raw.len().saturating_sub(1).leading_zeros();
+        compressor.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
+        compressor.set_parameter(CParameter::WindowLog(window.min(WINDOW_LOG_MAX)))?;
+    }
+    compressor.compress(raw)
+}

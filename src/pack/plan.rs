@@ -1,0 +1,327 @@
+//! Which contents go into which group.
+//!
+//! 1. Contents of one entity are in order from newest to oldest. They are cut into groups **counted from the oldest**: what is full
+//!    once stays full and is copied when packs are merged, and only the newest group of an entity is short.
+//! 2. A full group of an input is copied, also where the cut would fall elsewhere: between full groups there may then be a short one, at
+//!    most one per input and entity. A short group is copied if the cut gives exactly its members.
+//! 3. Entities of very few bytes share groups with their neighbours, by entity order: a frame of its own costs more than they are.
+//!    These groups are never copied by merges, only re-cut.
+//! 4. The plan depends on addresses, names and the lengths that the changes state, not on time or memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::iter::Peekable;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::PackOptions;
+use super::layout::Rectangle;
+use super::reader::Pack;
+use crate::log::{Change, ChangeIter, LoggedChange, ValueFile};
+use crate::model::{Address, Digest, Entity};
+use crate::{Error, Result};
+
+/// An entity of at most so many contents
+const SMALL_CONTENTS: usize = 8;
+/// and so many bytes shares its group with others.
+const SMALL_BYTES: u64 = 2 << 10;
+/// Most contents of such a group,
+const MIXED_CONTENTS: usize = 128;
+/// and most bytes.
+const MIXED_BYTES: u64 = 32 << 10;
+
+/// What is packed.
+#[derive(Clone)]
+pub enum PackInput {
+    /// A sealed segment.
+    Segment(Arc<dyn ValueFile>),
+    /// A pack: full groups are copied.
+    Pack(Arc<Pack>),
+}
+
+impl PackInput {
+    /// As any value file.
+    pub fn file(&self) -> Arc<dyn ValueFile> {
+        match self {
+            Self::Segment(file) => Arc::clone(file),
+            Self::Pack(pack) => Arc::clone(pack) as Arc<dyn ValueFile>,
+        }
+    }
+}
+
+/// The changes of all inputs in sequence order, as far as they lie in the rectangle. Says so if one is missing or there twice.
+pub(super) struct Merged<'a> {
+    inputs: Vec<Peekable<ChangeIter>>,
+    rectangle: &'a Rectangle,
+    path: &'a Path,
+    last: u64,
+}
+
+impl<'a> Merged<'a> {
+    pub fn new(inputs: &[PackInput], rectangle: &'a Rectangle, path: &'a Path) -> Self {
+        let (after, up_to) = (rectangle.sequence_first.saturating_sub(1), rectangle.sequence_last);
+        let inputs = inputs.iter().map(|input| input.file().changes(after, up_to).peekable()).collect();
+        Self { inputs, rectangle, path, last: after }
+    }
+
+    /// The next change, and the number of its input.
+    pub fn next(&mut self) -> Result<Option<(usize, LoggedChange)>> {
+        loop {
+            let mut first: Option<(usize, u64)> = None;
+            for (number, input) in self.inputs.iter_mut().enumerate() {
+                match input.peek() {
+                    Some(Ok(change)) if first.is_none_or(|(_, sequence)| change.sequence < sequence) => {
+                        first = Some((number, change.sequence));
+                    }
+                    Some(Err(error)) => return Err(error.clone()),
+                    _ => {}
+                }
+            }
+            let whole = self.rectangle.is_whole();
+            let Some((number, sequence)) = first else {
+                if whole && self.last != self.rectangle.sequence_last {
+                    return Err(self.broken(self.last.saturating_add(1)));
+                }
+                return Ok(None);
+            };
+            if sequence <= self.last || whole && sequence != self.last.saturating_add(1) {
+                return Err(self.broken(sequence));
+            }
+            self.last = sequence;
+            let Some(change) = self.inputs.get_mut(number).and_then(Iterator::next).transpose()? else {
+                continue;
+            };
+            let entity = match &change.change {
+                Change::Revision { entity, .. } => entity,
+                Change::Annotation(note) => &note.entity,
+            };
+            if self.rectangle.has_entity(entity.as_bytes()) {
+                return Ok(Some((number, change)));
+            }
+        }
+    }
+
+    fn broken(&self, sequence: u64) -> Error {
+        let expected = format!("each change of the inputs once, behind {}", self.last);
+        Error::corrupt(self.path, 0, expected, format!("change {sequence}"), "nothing: no pack was made")
+    }
+}
+
+/// A content to be packed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub address: Address,
+    pub digest: Digest,
+    /// Which input has it.
+    pub input: u32,
+    /// Rank of its entity.
+    pub entity: u32,
+    /// Its length: before it is read, as the revision states it, or `u32::MAX` if the revision does not.
+    pub len: u32,
+    /// Where it went.
+    pub group: u32,
+    pub member: u8,
+}
+
+/// All contents to be packed: about 70 bytes each, and every entity name once.
+pub(super) struct Contents {
+    /// By address.
+    pub entries: Vec<Entry>,
+    /// By rank.
+    pub entities: Vec<Entity>,
+    /// Places in `entries`, by entity, then newest first, then slot.
+    order: Vec<u32>,
+    pub records: u64,
+}
+
+impl Contents {
+    pub fn gather(mut changes: Merged<'_>) -> Result<Self> {
+        let mut known: BTreeMap<Entity, u32> = BTreeMap::new();
+        let mut entries = Vec::new();
+        let mut records = 0;
+        while let Some((input, change)) = changes.next()? {
+            records += 1;
+            let Change::Revision { entity, row, digests } = change.change else { continue };
+            if digests.is_empty() {
+                continue;
+            }
+            let fresh = known.len() as u32;
+            let entity = *known.entry(entity).or_insert(fresh);
+            for (slot, digest) in digests.into_iter().enumerate() {
+                let address = Address { sequence: change.sequence, slot: slot as u16 };
+                let own = row.content.filter(|content| content.address == address);
+                let len = own.map_or(u32::MAX, |content| content.len);
+                entries.push(Entry {
+                    address,
+                    digest,
+                    input: input as u32,
+                    entity,
+                    len,
+                    group: 0,
+                    member: 0,
+                });
+            }
+        }
+        if entries.len() > u32::MAX as usize {
+            return Err(Error::invalid("more than 2^32 contents for one pack"));
+        }
+        // From order of appearance to rank.
+        let mut ranks = vec![0; known.len()];
+        for (rank, place) in known.values().enumerate() {
+            if let Some(slot) = ranks.get_mut(*place as usize) {
+                *slot = rank as u32;
+            }
+        }
+        for entry in &mut entries {
+            entry.entity = ranks.get(entry.entity as usize).copied().unwrap_or_default();
+        }
+        let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+        order.sort_by_key(|place| {
+            entries
+                .get(*place as usize)
+                .map(|entry| (entry.entity, std::cmp::Reverse(entry.address.sequence), entry.address.slot))
+        });
+        Ok(Self { entries, entities: known.into_keys().collect(), order, records })
+    }
+
+    fn at(&self, order: usize) -> Option<&Entry> {
+        self.order.get(order).and_then(|place| self.entries.get(*place as usize))
+    }
+
+    fn places(&self, range: Range<usize>) -> Vec<u32> {
+        self.order.get(range).unwrap_or_default().to_vec()
+    }
+}
+
+/// What becomes one group (or several, if it is too large or does not shrink).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// A group of an input, as it is.
+    Copy { input: u32, group: u64, entries: Vec<u32> },
+    /// Contents to be compressed together.
+    Encode { entries: Vec<u32>, full: bool, mixed: bool },
+}
+
+/// A group of an input whose members follow each other here as well.
+#[derive(Clone, Copy)]
+struct Existing {
+    input: u32,
+    group: u64,
+    full: bool,
+}
+
+/// Gives one run after the other, entity by entity.
+pub(super) struct Planner<'a> {
+    inputs: &'a [PackInput],
+    options: &'a PackOptions,
+    next: usize,
+    small: Vec<u32>,
+    small_bytes: u64,
+    ready: VecDeque<Run>,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(inputs: &'a [PackInput], options: &'a PackOptions) -> Self {
+        Self { inputs, options, next: 0, small: Vec::new(), small_bytes: 0, ready: VecDeque::new() }
+    }
+
+    pub fn next(&mut self, contents: &Contents) -> Result<Option<Run>> {
+        loop {
+            if let Some(run) = self.ready.pop_front() {
+                return Ok(Some(run));
+            }
+            let Some(first) = contents.at(self.next) else {
+                self.end_small();
+                return Ok(self.ready.pop_front());
+            };
+            let start = self.next;
+            while contents.at(self.next).is_some_and(|entry| entry.entity == first.entity) {
+                self.next += 1;
+            }
+            self.entity(contents, start..self.next)?;
+        }
+    }
+
+    fn entity(&mut self, contents: &Contents, range: Range<usize>) -> Result<()> {
+        let entries = || range.clone().filter_map(|at| contents.at(at));
+        let bytes: u64 = entries().map(|entry| u64::from(entry.len)).sum();
+        if range.len() <= SMALL_CONTENTS && bytes <= SMALL_BYTES {
+            if self.small.len() + range.len() > MIXED_CONTENTS || self.small_bytes + bytes > MIXED_BYTES {
+                self.end_small();
+            }
+            self.small.extend(contents.places(range));
+            self.small_bytes += bytes;
+            return Ok(());
+        }
+        let mut stretch = range.start;
+        let mut groups = BTreeMap::new();
+        let mut at = range.start;
+        while at < range.end {
+            let Some((existing, len)) = self.existing(contents, at..range.end)? else {
+                at += 1;
+                continue;
+            };
+            if existing.full {
+                self.cut(contents, stretch..at, &groups);
+                self.ready.push_back(copy(contents, existing, at..at + len));
+                stretch = at + len;
+            } else {
+                groups.insert((at, at + len), existing);
+            }
+            at += len;
+        }
+        self.cut(contents, stretch..range.end, &groups);
+        Ok(())
+    }
+
+    /// The group of an input that starts here, if all its members follow and it is worth keeping.
+    fn existing(&self, contents: &Contents, range: Range<usize>) -> Result<Option<(Existing, usize)>> {
+        let Some(entry) = contents.at(range.start) else { return Ok(None) };
+        let Some(PackInput::Pack(pack)) = self.inputs.get(entry.input as usize) else { return Ok(None) };
+        let located = pack.locate(entry.address)?;
+        if located.member != 0 {
+            return Ok(None);
+        }
+        let head = pack.group_head(located.group, || crate::log::affected(entry.address))?;
+        let len = head.members.len();
+        let same = head.members.iter().zip(range.clone()).all(|(member, at)| {
+            contents.at(at).is_some_and(|other| (other.address, other.input) == (member.address, entry.input))
+        });
+        let worse = self.options.improve && u32::from(head.level) < self.options.level.unsigned_abs();
+        if !same || len > range.len() || head.mixed || worse {
+            return Ok(None);
+        }
+        Ok(Some((Existing { input: entry.input, group: located.group, full: head.full }, len)))
+    }
+
+    /// Cuts contents into groups, counted from the oldest, which is the last.
+    fn cut(&mut self, contents: &Contents, range: Range<usize>, groups: &BTreeMap<(usize, usize), Existing>) {
+        let size = self.options.group_contents();
+        let mut start = range.start;
+        while start < range.end {
+            let rest = (range.end - start) % size;
+            let end = start + if rest == 0 { size } else { rest };
+            self.ready.push_back(match groups.get(&(start, end)) {
+                Some(existing) => copy(contents, *existing, start..end),
+                None => Run::Encode {
+                    entries: contents.places(start..end),
+                    full: end - start == size,
+                    mixed: false,
+                },
+            });
+            start = end;
+        }
+    }
+
+    fn end_small(&mut self) {
+        let entries = std::mem::take(&mut self.small);
+        self.small_bytes = 0;
+        if !entries.is_empty() {
+            self.ready.push_back(Run::Encode { entries, full: false, mixed: true });
+        }
+    }
+}
+
+fn copy(contents: &Contents, existing: Existing, range: Range<usize>) -> Run {
+    Run::Copy { input: existing.input, group: existing.group, entries: contents.places(range) }
+}

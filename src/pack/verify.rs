@@ -1,0 +1,141 @@
+//! Whether a pack is what it says.
+
+use super::layout::PACK_TRAILER_LEN;
+use super::reader::Pack;
+use crate::codec::Crc;
+use crate::env::read_vec_at;
+use crate::error::IoContext;
+use crate::log::{Change, ChangeBlocks, FaultContext, affected};
+use crate::model::{Address, Digest};
+use crate::{Error, Result};
+
+/// How much is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// All checksums over stored bytes, and that directory, locators and groups name the same contents.
+    Stored,
+    /// Also decodes every content and compares it with its digest.
+    Contents,
+}
+
+impl Pack {
+    /// Reads the whole file. In memory: a group and a directory block.
+    ///
+    /// # Errors
+    /// `Corrupt` at the first thing that is wrong; `Io`; `Cancelled`, asked once per group.
+    pub fn verify(&self, depth: Depth, cancel: &dyn Fn() -> bool) -> Result<()> {
+        self.verify_tail()?;
+        self.verify_directory()?;
+        let mut seen = 0_u64;
+        let mut end = self.header_len as u64;
+        for group in 0..self.trailer.groups {
+            if cancel() {
+                return Err(Error::Cancelled);
+            }
+            let named = || format!("group {group}");
+            let (at, len) = self.group_place(group, named)?;
+            if at != end {
+                return Err(Error::corrupt(&self.path, at, format!("a group at {end}"), "a gap", named()));
+            }
+            end = at.saturating_add(len as u64);
+            let group_frame = self.group(group, named)?;
+            let header = &group_frame.header;
+            let raw = match depth {
+                Depth::Stored => None,
+                Depth::Contents => {
+                    let whole = header.raw_len as usize;
+                    Some(header.open(&group_frame.stored, whole).in_file(&self.path, at, named)?)
+                }
+            };
+            for (index, member) in header.members.iter().enumerate() {
+                let address = member.address;
+                let located = self.locate(address)?;
+                if (located.group, located.member) != (group, index) {
+                    let found = format!("one to group {} member {}", located.group, located.member);
+                    return Err(Error::corrupt(
+                        &self.path,
+                        self.trailer.locators_at,
+                        format!("a locator to group {group} member {index}"),
+                        found,
+                        affected(address),
+                    ));
+                }
+                seen = seen.saturating_add(1);
+                if let Some(raw) = &raw {
+                    let content = header.member(raw, index).in_file(&self.path, at, || affected(address))?;
+                    self.compare(located.place, address, &content, at)?;
+                }
+            }
+        }
+        if seen != self.trailer.contents || end != self.trailer.directory_at {
+            let expected = format!("{} contents in groups", self.trailer.contents);
+            return Err(Error::corrupt(&self.path, end, expected, seen.to_string(), "the whole pack"));
+        }
+        Ok(())
+    }
+
+    fn compare(&self, place: u64, address: Address, content: &[u8], at: u64) -> Result<()> {
+        let expected = self.digests(place, place.saturating_add(1), || affected(address))?;
+        let found = Digest::of(content);
+        match expected.first() {
+            Some(expected) if *expected == found => Ok(()),
+            other => {
+                let expected = format!("content digest {other:?}");
+                Err(Error::corrupt(&self.path, at, expected, found.to_string(), affected(address)))
+            }
+        }
+    }
+
+    fn verify_tail(&self) -> Result<()> {
+        let end = self.len.saturating_sub(PACK_TRAILER_LEN as u64);
+        let mut crc = Crc::new();
+        let mut at = self.trailer.directory_at;
+        while at < end {
+            let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(256 << 10);
+            crc = crc.bytes(&read_vec_at(&*self.file, len, at).context("read", &self.path)?);
+            at = at.saturating_add(len as u64);
+        }
+        let found = crc.finish();
+        if found == self.trailer.tail_checksum {
+            return Ok(());
+        }
+        Err(Error::corrupt(
+            &self.path,
+            self.trailer.directory_at,
+            format!("tail checksum {:08x}", self.trailer.tail_checksum),
+            format!("{found:08x}"),
+            "directory, digests and locators",
+        ))
+    }
+
+    /// The directory's contents are those of the locators, in the same order.
+    fn verify_directory(&self) -> Result<()> {
+        let mut contents = 0_u64;
+        for block in 0..self.index.directory.len() {
+            for change in self.read_block(block)? {
+                let Change::Revision { digests, .. } = change.change else { continue };
+                for slot in 0..digests.len() as u16 {
+                    let address = Address { sequence: change.sequence, slot };
+                    let place = self.locate(address)?.place;
+                    if place != contents {
+                        let (expected, found) = (format!("locator {contents}"), format!("locator {place}"));
+                        let at = self.trailer.locators_at;
+                        return Err(Error::corrupt(&self.path, at, expected, found, affected(address)));
+                    }
+                    contents = contents.saturating_add(1);
+                }
+            }
+        }
+        if contents == self.trailer.contents {
+            return Ok(());
+        }
+        let expected = format!("{} contents", self.trailer.contents);
+        Err(Error::corrupt(
+            &self.path,
+            self.trailer.directory_at,
+            expected,
+            contents.to_string(),
+            "the directory",
+        ))
+    }
+}
