@@ -31,18 +31,6 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         failures: usize,
     },
-    /// Each planted mistake until it is found: the median number of seeds. Builds itself with the mistakes first.
-    Scoreboard {
-        /// How often each is tried.
-        #[arg(long, default_value_t = 3)]
-        tries: u64,
-        /// After so many seeds a mistake counts as missed.
-        #[arg(long, default_value_t = 3000)]
-        seeds: u64,
-        /// Only those whose name contains this.
-        #[arg(long, default_value = "")]
-        only: String,
-    },
 }
 
 fn main() -> std::process::ExitCode {
@@ -63,20 +51,6 @@ fn main() -> std::process::ExitCode {
             let swarm = crash::swarm::swarm(first, seeds, jobs.max(1), failures);
             swarm.print();
             if swarm.failures.is_empty() { 0.into() } else { 1.into() }
-        }
-        Command::Scoreboard { tries, seeds, only } => {
-            if cfg!(feature = "planted") {
-                let all = crash::scoreboard::scoreboard(tries.max(1), seeds, &only);
-                return if all { 0.into() } else { 1.into() };
-            }
-            let again = std::process::Command::new("cargo")
-                .args(["run", "--quiet", "--release", "-p", "crash", "--features", "planted", "--"])
-                .args(std::env::args_os().skip(1))
-                .status();
-            match again {
-                Ok(status) if status.success() => 0.into(),
-                _ => 1.into(),
-            }
         }
     }
 }
