@@ -718,9 +718,10 @@ impl World {
         let off = self.machine.fs.is_off();
         let fine = match error.kind() {
             ErrorKind::Latched => {
-                let first = !self.latched;
-                self.latched = true;
-                !first || off || self.errors || self.silent || self.limited
+                let known = self.latched;
+                // The manifest alone may have latched, under maintenance.
+                self.latched |= what == "a commit";
+                known || off || self.errors || self.silent || self.limited
             }
             ErrorKind::Io => off || self.errors || self.silent,
             ErrorKind::OutOfSpace => self.errors || self.limited,
