@@ -10,6 +10,7 @@ use recension::index::plain::PLAIN_TABLE_VERSION;
 use recension::index::table::REVISION_TABLE_VERSION;
 use recension::limits::{self, Limits};
 use recension::log::SEGMENT_VERSION;
+use recension::pack::PACK_VERSION;
 use recension::{ErrorKind, Options};
 
 fn root() -> &'static Path {
@@ -296,6 +297,7 @@ fn the_file_kinds_are_those_of_the_code() {
                 let version = source.split("const VERSION: u16 = ").nth(1).unwrap();
                 version.split(';').next().unwrap().to_owned()
             }
+            FileKind::Pack => PACK_VERSION.to_string(),
             _ => "reserved".into(),
         };
         code.push(vec![(kind as u16).to_string(), format!("{kind:?}"), extension, version]);

@@ -10,12 +10,14 @@
 //!  8 entity hash    u64                  36 table
 //! 16 stored length  u32                     stored bytes     (if encrypted, the nonce first)
 //!
-//! table: sequence varint, slot varint    of the first member
-//!        sequence distance varint (from the member before, downwards if zigzag says so), slot varint    of each further one
-//!        length                          zigzag varint per member, against the one before
-//!        raw checksum u32                per member: masked CRC of its uncompressed bytes
+//! table: sequence varint                of the first member; of each further one its distance from the member before, downwards, as a
+//!                                       varint (zigzag if mixed)
+//!        slot varint                    behind each sequence, if flags say so; else all are 0
+//!        length                         zigzag varint per member, against the one before
+//!        raw checksum u32               per member: masked CRC of its uncompressed bytes
 //! flags: bit 0 full: it is copied as it is when packs are merged
 //!        bit 1 mixed: small contents of several entities; the entity hash is 0
+//!        bit 2 slots: some slot is not 0
 //! ```
 //!
 //! 1. A group describes itself: with the salt of its file it can be verified and read without locators, directory or index.
@@ -54,6 +56,7 @@ const MAGIC: u8 = 0xc6;
 const KIND: u8 = 1;
 const FULL: u16 = 1;
 const MIXED: u16 = 2;
+const SLOTS: u16 = 4;
 
 const _: () = {
     assert!(limits::CONTENT_LEN_MAX <= GROUP_RAW_MAX);
@@ -105,15 +108,21 @@ impl GroupHeader {
     /// Header and table of the group that will stand at `at`.
     pub(super) fn encode(&self, at: u64, salt: u64) -> Vec<u8> {
         let mut table = Vec::new();
+        let slots = self.members.iter().any(|member| member.address.slot != 0);
         let mut before: Option<u64> = None;
         for member in &self.members {
             let sequence = member.address.sequence;
             match before {
                 None => put_varint(&mut table, sequence),
-                Some(before) => put_zigzag(&mut table, before.wrapping_sub(sequence).cast_signed()),
+                Some(before) if self.mixed => {
+                    put_zigzag(&mut table, before.wrapping_sub(sequence).cast_signed());
+                }
+                Some(before) => put_varint(&mut table, before.saturating_sub(sequence)),
             }
             before = Some(sequence);
-            put_varint(&mut table, u64::from(member.address.slot));
+            if slots {
+                put_varint(&mut table, u64::from(member.address.slot));
+            }
         }
         let mut len = 0;
         for member in &self.members {
@@ -122,7 +131,8 @@ impl GroupHeader {
         }
         self.members.iter().for_each(|member| put_u32(&mut table, member.raw_crc));
         let mut out = vec![MAGIC, KIND, self.codec as u8, 0, 0, 0];
-        put_u16(&mut out, if self.full { FULL } else { 0 } | if self.mixed { MIXED } else { 0 });
+        let flags = [(self.full, FULL), (self.mixed, MIXED), (slots, SLOTS)];
+        put_u16(&mut out, flags.into_iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit));
         put_u64(&mut out, self.entity_hash);
         put_u32(&mut out, self.stored_len);
         put_u32(&mut out, self.raw_len);
@@ -160,7 +170,7 @@ impl GroupHeader {
         if Crc::new().number(salt).number(at).bytes(head).bytes(table).finish() != checksum {
             return Err(Fault::malformed(GROUP_HEADER_LEN - 4, "the checksum of the group's head"));
         }
-        if kind != KIND || flags & !(FULL | MIXED) != 0 {
+        if kind != KIND || flags & !(FULL | MIXED | SLOTS) != 0 {
             return Err(Fault::Unsupported(format!("groups of kind {kind}, flags {flags:#x}")));
         }
         if crypt != 0 || key != 0 {
@@ -170,7 +180,7 @@ impl GroupHeader {
             Some(known @ (Codec::Raw | Codec::Zstd)) => known,
             _ => return Err(Fault::Unsupported(format!("group codec {codec}"))),
         };
-        let members = members(table, count)?;
+        let members = members(table, count, flags)?;
         let sum: u64 = members.iter().map(|member| u64::from(member.raw_len)).sum();
         if members.is_empty() || sum != u64::from(raw_len) || raw_len as usize > GROUP_RAW_MAX {
             return Err(Fault::malformed(20, "lengths that agree"));
@@ -218,15 +228,22 @@ impl GroupHeader {
     }
 }
 
-fn members(table: &[u8], count: usize) -> Result<Vec<Member>, Malformed> {
+fn members(table: &[u8], count: usize, flags: u16) -> Result<Vec<Member>, Malformed> {
     let mut reader = Reader::new(table);
     let mut members: Vec<Member> = Vec::with_capacity(count);
     for _ in 0..count {
+        let bad = reader.malformed("a distance to an older change");
         let sequence = match members.last() {
             None => reader.varint("a sequence number")?,
-            Some(last) => last.address.sequence.wrapping_sub(reader.zigzag("a distance")?.cast_unsigned()),
+            Some(last) if flags & MIXED != 0 => {
+                last.address.sequence.wrapping_sub(reader.zigzag("a distance")?.cast_unsigned())
+            }
+            Some(last) => last.address.sequence.checked_sub(reader.varint("a distance")?).ok_or(bad)?,
         };
-        let slot = reader.varint_max(u64::from(u16::MAX), "a slot")? as u16;
+        let slot = match flags & SLOTS {
+            0 => 0,
+            _ => reader.varint_max(u64::from(u16::MAX), "a slot")? as u16,
+        };
         members.push(Member { address: Address { sequence, slot }, raw_len: 0, raw_crc: 0 });
     }
     let mut len = 0_i64;

@@ -24,7 +24,7 @@
 //! 6. A decoder's memory is bounded before it decodes: 64 MiB raw, window 2^26.
 //! 7. A content that is reused takes no bytes: only the change that stored it has an entry.
 //!
-//! A locator takes about 3 bytes (9 bits of sequence, the spread of the groups, 5 bits of member), a group 36 bytes and 7 per member
+//! A locator takes about 3 bytes (9 bits of sequence, the spread of the groups, 5 bits of member), a group 36 bytes and about 7 per member
 //! for its head and table and 2 for its place.
 //!
 //! Rejected: locators by sequence number without keys (annotations, tombstones and reused contents have none, further slots need a second

@@ -25,7 +25,7 @@ fn a_pack_answers_like_the_segment_it_was_made_from() {
             let options = PackOptions { group_contents, directory_records, ..TEST };
             let (info, pack) = make(&fs, std::slice::from_ref(&input), &request(9, 1, 9, options));
             assert_eq!((info.records, info.last_checksum), (9, 77));
-            assert_eq!(said_by_pack(&pack), said_by(&[input.clone()]));
+            assert_eq!(said_by_pack(&pack), said_by(std::slice::from_ref(&input)));
             for after in 0..=10 {
                 for up_to in 0..=10 {
                     let expected: Vec<_> = input.file().changes(after, up_to).map(Result::unwrap).collect();
