@@ -31,11 +31,21 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     for order in [Order::Ascending, Order::Descending] {
-        let range = EntityRange::default();
-        let runs = table.clone().range(&range, order);
-        for run in runs.take(200) {
-            if run.is_err() {
+        for row in table.clone().rows(b"a", &Bound::ALL, order).take(500) {
+            if row.is_err() {
                 break;
+            }
+        }
+        let mut cursor = table.clone().runs(&EntityRange::default(), order);
+        let mut runs = 0;
+        while let Ok(Some(_)) = cursor.next_run() {
+            runs += 1;
+            assert!(runs < 100_000, "a walk that does not end");
+            let _ = cursor.find(&Bound::at(20));
+            let mut rows = 0;
+            while let Ok(Some(_)) = cursor.next_row() {
+                rows += 1;
+                assert!(rows < 100_000, "a run that does not end");
             }
         }
     }
