@@ -4,10 +4,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use recension::env::{Access, Fs, OsFs, write_all_at};
 use recension::{Batch, Draft, Durability, Expect, Store};
-use support::{Floor, Scratch, median, scaled, texts, time, verdict};
+use support::{Floor, Scratch, median, scaled, texts, thread_cpu, time, verdict};
 
 const LEN: usize = 8 << 10;
 const ROUNDS: usize = 5;
@@ -22,12 +24,18 @@ fn main() {
     let (mut plain, mut store, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let scratch = Scratch::new("load");
+        let start = thread_cpu();
         let (plain_time, ()) = time(|| append(&scratch, &texts, count));
+        let between = thread_cpu();
         let (store_time, ()) = time(|| load(&scratch, &texts, count));
+        let end = thread_cpu();
+        let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count as f64;
         println!(
-            "round {round}: plain {:.0} MiB/s, store {:.0} MiB/s",
+            "round {round}: plain {:.0} MiB/s, {:.1} µs of CPU a text; store {:.0} MiB/s, {:.1} µs of CPU",
             mib / plain_time.as_secs_f64(),
-            mib / store_time.as_secs_f64()
+            each(between - start),
+            mib / store_time.as_secs_f64(),
+            each(end - between)
         );
         plain.push(mib / plain_time.as_secs_f64());
         store.push(mib / store_time.as_secs_f64());
