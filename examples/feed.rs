@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while changes.cursor() < 4 {
         let Some(change) = changes.wait(Some(Duration::from_secs(10)))? else { break };
         let what = match &change.kind {
-            ChangeKind::Revision(revision) if revision.is_tombstone() => format!("{} deleted", revision.entity()),
+            ChangeKind::Revision(revision) if revision.is_tombstone() => {
+                format!("{} deleted", revision.entity())
+            }
             ChangeKind::Revision(revision) => format!("{} revision {}", revision.entity(), revision.number()),
             other => format!("{other:?}"),
         };

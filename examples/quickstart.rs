@@ -12,7 +12,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A write states what it expects to find.
     let first = store.put("Paris", Expect::Any, Draft::new("Paris is a city.").author("ann"))?;
     let head = first.outcome().revision().unwrap_or_default();
-    store.put("Paris", Expect::Head(head), Draft::new("Paris is a city in France.").author("ben").comment("where it is"))?;
+    store.put(
+        "Paris",
+        Expect::Head(head),
+        Draft::new("Paris is a city in France.").author("ben").comment("where it is"),
+    )?;
 
     // Somebody who has not seen Ben's edit does not overwrite it.
     let stale = store.put("Paris", Expect::Head(head), Draft::new("Paris is a town."));

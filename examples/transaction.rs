@@ -5,14 +5,21 @@
 use recension::{Draft, Durability, ErrorKind, Expect, Revision, Store};
 
 fn amount(account: Option<Revision>) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
-    let Some(bytes) = account.map(|account| account.content()).transpose()?.and_then(|content| content.into_bytes()) else {
+    let Some(bytes) =
+        account.map(|account| account.content()).transpose()?.and_then(|content| content.into_bytes())
+    else {
         return Ok(0);
     };
     Ok(std::str::from_utf8(&bytes)?.parse()?)
 }
 
 /// Answers how many attempts it took.
-fn transfer(store: &Store, from: &str, to: &str, sum: i64) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
+fn transfer(
+    store: &Store,
+    from: &str,
+    to: &str,
+    sum: i64,
+) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
     for attempt in 1.. {
         let mut transaction = store.transaction();
         let (left, right) = (amount(transaction.get(from)?)?, amount(transaction.get(to)?)?);
@@ -37,7 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .map(|n| {
             let store = store.clone();
             let (from, to) = if n % 2 == 0 { ("ann", "ben") } else { ("ben", "ann") };
-            std::thread::spawn(move || (0..10).map(|_| transfer(&store, from, to, n + 1)).sum::<Result<u32, _>>())
+            std::thread::spawn(move || {
+                (0..10).map(|_| transfer(&store, from, to, n + 1)).sum::<Result<u32, _>>()
+            })
         })
         .collect();
     let mut attempts = 0;
