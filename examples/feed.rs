@@ -1,6 +1,7 @@
 //! Follows the change feed from a cursor, while somebody else writes.
 //!
 //! `cargo run --example feed`
+#![allow(clippy::disallowed_methods, reason = "the rule is for the engine; programs have threads")]
 
 use std::time::Duration;
 

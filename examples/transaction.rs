@@ -1,6 +1,7 @@
 //! Moves money between two accounts from several threads: read at a snapshot, write, commit if nothing read has changed, else again.
 //!
 //! `cargo run --example transaction`
+#![allow(clippy::disallowed_methods, reason = "the rule is for the engine; programs have threads")]
 
 use recension::{Draft, Durability, ErrorKind, Expect, Revision, Store};
 
