@@ -7,7 +7,7 @@
 //!
 //! | part | order | holds |
 //! |---|---|---|
-//! | groups | by entity, then newest first | contents, [`PackOptions::group_contents`] together; see `group` |
+//! | groups | by entity, then newest first | contents, `PackOptions::group_contents` together; see `group` |
 //! | directory | by sequence | all changes without contents, in the blocks of a segment's directory; where numbers are missing (a part by entities), runs of numbers before the block |
 //! | digests | by address | BLAKE3 of every content, once, 128 a block: kind u8 (0 plain; reserved: 1 keyed, 2 redacted), 32 bytes each |
 //! | locators | by address | (sequence, slot, group, member) in as few bits as each block needs; see `bits` |

@@ -29,7 +29,7 @@ pub fn key_prefix(entity: &[u8]) -> Vec<u8> {
     key
 }
 
-/// See the [module](self).
+/// The key of an annotation: entity, first, last and sequence, in the order of the bytes.
 pub fn encode_key(stored: &StoredAnnotation) -> Vec<u8> {
     let mut key = key_prefix(stored.annotation.entity.as_bytes());
     for n in [stored.annotation.first, stored.annotation.last, stored.sequence] {
@@ -38,7 +38,7 @@ pub fn encode_key(stored: &StoredAnnotation) -> Vec<u8> {
     key
 }
 
-/// See the [module](self).
+/// The value of an annotation: kind, fields, actor and reason.
 pub fn encode_value(annotation: &Annotation) -> Vec<u8> {
     let mut value = vec![annotation.kind as u8, annotation.fields.0];
     put_bytes(&mut value, annotation.actor.as_bytes());

@@ -9,7 +9,7 @@
 //! 3. **What a reader may see is bounded by its sequence, not by the memtable.** Iteration is not a snapshot: rows that are
 //!    inserted meanwhile may or may not turn up, but they have higher sequences than anything published before.
 //! 4. Each row knows how many rows of its entity are before it here and which is the oldest, so that the newest row alone tells
-//!    what [`RunInfo`](super::RunInfo) needs, as one consistent statement, without walking a history.
+//!    what `RunInfo` needs, as one consistent statement, without walking a history.
 //! 5. Names and cold bytes are copied: a slice of a log frame would pin the whole frame.
 //!
 //! Rejected: an inner list per entity (a second allocation and a lock or an atomic swap per insert); a counter per entity in a
