@@ -11,7 +11,7 @@ use super::pipeline::{Item, Placed};
 use super::tables::Tables;
 use super::ticket::TicketState;
 use super::values::{DirectoryCache, ValueEntry};
-use crate::index::compaction::{self, CompactionJob, CompactionOutcome};
+use crate::index::compaction::{self, CompactionJob, CompactionOutcome, FlushOutcome};
 use crate::index::levels::invariants::check_boundaries;
 use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels, TableEdit};
 use crate::index::memtable::Memtable;
@@ -61,13 +61,7 @@ impl Inner {
 
     fn flush_memtable(&self, memtable: &Arc<Memtable>, tables: &Tables) -> Result<()> {
         let outcome = compaction::flush(memtable, &self.options.limits, tables)?;
-        let mut edits = edits_of(&outcome.edit);
-        if let Some(sequence) = outcome.sequence {
-            // All keyspaces move together: see the design, §7.
-            for keyspace in [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS] {
-                edits.push(Edit::SetFlushed { keyspace, sequence });
-            }
-        }
+        let edits = edits_of_flush(&outcome);
         if planted!("checkpoint before tables")
             && let Some(sequence) = outcome.sequence
         {
@@ -262,6 +256,17 @@ impl Inner {
         }
         self.wait_ticket(&ticket).map(drop)
     }
+}
+
+/// The manifest's words for a flush: its tables, and that all keyspaces are flushed up to one sequence (they move together: see the
+/// design, §7).
+pub(crate) fn edits_of_flush(outcome: &FlushOutcome) -> Vec<Edit> {
+    let keyspaces = [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS].into_iter();
+    let marks = outcome
+        .sequence
+        .into_iter()
+        .flat_map(|sequence| keyspaces.clone().map(move |keyspace| Edit::SetFlushed { keyspace, sequence }));
+    edits_of(&outcome.edit).into_iter().chain(marks).collect()
 }
 
 /// The manifest's words for a change of the tables.

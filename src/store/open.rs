@@ -23,7 +23,7 @@ use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, 
 use crate::index::memtable::Memtable;
 use crate::limits::Limits;
 use crate::log::{Change, LoggedChange, Position, RecoveryInput, RecoveryMode, recover};
-use crate::manifest::{Edit, LostLimits, Manifest, OpenMode, StoreLock, prepare_dir};
+use crate::manifest::{LostLimits, Manifest, OpenMode, StoreLock, prepare_dir};
 use crate::{Error, Result};
 
 /// What opening does where there is no store.
@@ -306,13 +306,7 @@ impl Replay<'_> {
         probe!("flush: during replay");
         let outcome = compaction::flush(&memtable, self.limits, self.tables)?;
         let levels = Arc::new(rotated.levels().apply(&outcome.edit, self.tables)?);
-        let mut edits = super::maintain::edits_of(&outcome.edit);
-        if let Some(sequence) = outcome.sequence {
-            for keyspace in [KEYSPACE_REVISIONS, KEYSPACE_ANNOTATIONS] {
-                edits.push(Edit::SetFlushed { keyspace, sequence });
-            }
-        }
-        self.manifest.commit(edits)?;
+        self.manifest.commit(super::maintain::edits_of_flush(&outcome))?;
         self.view = rotated.flushed(&memtable, levels)?;
         Ok(())
     }
