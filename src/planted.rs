@@ -5,7 +5,7 @@
 //! oracle to notice. Never enable the feature for anything else.
 
 #[cfg(feature = "planted")]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
 
 /// Every planted mistake, and what is wrong.
 pub const ALL: &[(&str, &str)] = &[
@@ -57,8 +57,12 @@ pub const ALL: &[(&str, &str)] = &[
     ("filter has a false negative", "one entity of a table is not in its filter"),
 ];
 
+// Of the thread: the simulator runs a whole machine, background work included, on the thread that steps it, so several machines with
+// different mistakes can run side by side.
 #[cfg(feature = "planted")]
-static SELECTED: AtomicUsize = AtomicUsize::new(usize::MAX);
+thread_local! {
+    static SELECTED: Cell<usize> = const { Cell::new(usize::MAX) };
+}
 
 /// The place of a name in [`ALL`]; does not compile for another.
 #[must_use]
@@ -81,17 +85,17 @@ pub const fn index(name: &str) -> usize {
     panic!("a planted mistake that is not in the list")
 }
 
-/// Switches one of [`ALL`] on, by its place, for the whole process; `None`: all off.
+/// Switches one of [`ALL`] on, by its place, for simulated machines that run on this thread; `None`: all off.
 #[cfg(feature = "planted")]
 pub fn select(index: Option<usize>) {
-    SELECTED.store(index.unwrap_or(usize::MAX), Ordering::SeqCst);
+    SELECTED.with(|selected| selected.set(index.unwrap_or(usize::MAX)));
 }
 
 /// Whether it is switched on. Use `planted!`.
 #[cfg(feature = "planted")]
 #[must_use]
 pub fn is_on(index: usize) -> bool {
-    SELECTED.load(Ordering::Relaxed) == index
+    SELECTED.with(|selected| selected.get() == index)
 }
 
 /// See [`crate::planted`].

@@ -3,7 +3,7 @@
 //! `probe!("recovery: …")` counts that the place was reached, in builds with the simulator; elsewhere it is nothing. A name must stand in
 //! [`ALL`], which the compiler checks; a run of the harness reports which were never reached.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
 /// Every probe.
 pub const ALL: &[&str] = &[
@@ -44,7 +44,10 @@ pub const ALL: &[&str] = &[
     "store: latched",
 ];
 
-static COUNTS: [AtomicU64; ALL.len()] = [const { AtomicU64::new(0) }; ALL.len()];
+// Of the thread: a simulated machine runs on the thread that steps it, so that each run can be told what it met.
+thread_local! {
+    static COUNTS: [Cell<u64>; ALL.len()] = const { [const { Cell::new(0) }; ALL.len()] };
+}
 
 /// The place of a name in [`ALL`]; does not compile for another.
 #[must_use]
@@ -75,15 +78,18 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 
 /// Counts. Use `probe!`.
 pub fn hit(index: usize) {
-    if let Some(count) = COUNTS.get(index) {
-        count.fetch_add(1, Ordering::Relaxed);
-    }
+    // A thread that is ending counts nothing.
+    let _ = COUNTS.try_with(|counts| {
+        if let Some(count) = counts.get(index) {
+            count.set(count.get().saturating_add(1));
+        }
+    });
 }
 
-/// How often each place was reached in this process.
+/// How often each place was reached on this thread since this was last asked.
 #[must_use]
-pub fn counts() -> Vec<(&'static str, u64)> {
-    ALL.iter().zip(&COUNTS).map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
+pub fn take() -> Vec<(&'static str, u64)> {
+    COUNTS.with(|counts| ALL.iter().zip(counts).map(|(name, count)| (*name, count.take())).collect())
 }
 
 /// Counts that this place was reached: see [`crate::probe`].

@@ -12,6 +12,8 @@ pub struct Coverage {
     /// Events: how often, and in how many runs.
     pub events: BTreeMap<&'static str, (u64, u64)>,
     pub faults: BTreeMap<FaultKind, (u64, u64)>,
+    /// Rare places in the engine: see [`recension::probe`].
+    pub probes: BTreeMap<&'static str, (u64, u64)>,
     depth: u64,
 }
 
@@ -35,6 +37,15 @@ impl Coverage {
                 2 => self.count("recovery two deep"),
                 3 => self.count("recovery three deep"),
                 _ => {}
+            }
+        }
+    }
+
+    /// The places that this thread's run was at.
+    pub fn probes(&mut self) {
+        for (probe, n) in recension::probe::take() {
+            if n > 0 {
+                self.probes.insert(probe, (n, 1));
             }
         }
     }
@@ -78,6 +89,15 @@ impl Coverage {
             let entry = self.faults.entry(*kind).or_default();
             *entry = (entry.0 + n, entry.1 + runs);
         }
+        for (probe, (n, runs)) in &other.probes {
+            let entry = self.probes.entry(probe).or_default();
+            *entry = (entry.0 + n, entry.1 + runs);
+        }
+    }
+
+    /// Places that were never reached.
+    pub fn unreached(&self) -> Vec<&'static str> {
+        recension::probe::ALL.iter().copied().filter(|probe| !self.probes.contains_key(probe)).collect()
     }
 
     /// In how many of a hundred runs an event was met.

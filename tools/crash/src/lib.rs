@@ -7,6 +7,7 @@ pub mod model;
 pub mod oracle;
 pub mod predict;
 pub mod run;
+pub mod scoreboard;
 pub mod script;
 pub mod send;
 pub mod side;

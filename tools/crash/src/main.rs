@@ -31,6 +31,23 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         failures: usize,
     },
+    /// Proof that it bites: each planted mistake is switched on and must be caught by an oracle.
+    Scoreboard {
+        /// Within so many seeds.
+        #[arg(long, default_value_t = 4000)]
+        seeds: u64,
+        /// Independent starts, for the median.
+        #[arg(long, default_value_t = 5)]
+        starts: u64,
+        /// Only the mistakes whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+        #[arg(long, default_value_t = 2)]
+        jobs: u64,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> std::process::ExitCode {
@@ -51,6 +68,14 @@ fn main() -> std::process::ExitCode {
             let swarm = crash::swarm::swarm(first, seeds, jobs.max(1), failures);
             swarm.print();
             if swarm.failures.is_empty() { 0.into() } else { 1.into() }
+        }
+        Command::Scoreboard { seeds, starts, only, jobs, json } => {
+            if !crash::scoreboard::is_built_in() {
+                return crash::scoreboard::again_with_mistakes();
+            }
+            let only = only.unwrap_or_default();
+            let board = crash::scoreboard::scoreboard(seeds, starts, &only, jobs.max(1), json);
+            if board.print(json) { 0.into() } else { 1.into() }
         }
     }
 }

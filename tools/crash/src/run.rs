@@ -39,6 +39,7 @@ pub fn run(script: &Script) -> Report {
 
 /// The same; `verbose`: keeps the story.
 pub fn run_with(script: &Script, verbose: bool) -> Report {
+    let _ = recension::probe::take();
     let mut world = World::new(script, verbose);
     let result = catch_unwind(AssertUnwindSafe(|| world.script(script)));
     let mut failure = match result {
@@ -55,6 +56,7 @@ pub fn run_with(script: &Script, verbose: bool) -> Report {
         failure = Some(Failure { oracle: "the disk's contract is kept", what: violation.to_string() });
     }
     world.coverage.faults(&world.machine.fs.stats());
+    world.coverage.probes();
     let hash = mix(world.machine.fs.trace_hash(), world.hash);
     world.machine.fs.power_off();
     let _ = catch_unwind(AssertUnwindSafe(|| {

@@ -105,6 +105,13 @@ impl Swarm {
                 *runs as f64 * 100.0 / coverage.runs.max(1) as f64
             );
         }
+        println!("{:<40} {:>10} {:>8}", "place in the engine", "times", "% seeds");
+        for (probe, (n, runs)) in &coverage.probes {
+            println!("{probe:<40} {n:>10} {:>8.1}", *runs as f64 * 100.0 / coverage.runs.max(1) as f64);
+        }
+        for probe in coverage.unreached() {
+            println!("{probe:<40} {:>10}", "never");
+        }
         let mut oracles = std::collections::BTreeMap::<&str, Vec<&(u64, Failure)>>::new();
         for failure in &self.failures {
             oracles.entry(failure.1.oracle).or_default().push(failure);
