@@ -249,26 +249,29 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes the gathered bytes of one segment. Behind a group that will be synced and passes what was written before, zeros follow
-    /// for a step, in the same write: later syncs find their blocks written already and need not journal them. Measured, and why
-    /// only for `Sync`: docs/decisions/0001-log-space.md.
+    /// Writes the gathered bytes of one segment. Behind a group that passes what was written before, zeros follow for a step, in the
+    /// same write: later syncs find their blocks written already and need not journal them, later writes find their pages in
+    /// memory. Measured: docs/decisions/0001-log-space.md.
     fn write_run(&self, log: &mut LogState, start: u64, sync: bool) -> Result<()> {
         if log.buffer.is_empty() {
             return Ok(());
         }
         let segment = &log.segment;
-        let end = start.saturating_add(log.buffer.len() as u64);
+        let frames = log.buffer.len();
+        let end = start.saturating_add(frames as u64);
         if end > log.zeroed {
             log.zeroed = end;
             let reserved = segment.reserved.load(Ordering::Acquire);
-            if sync && log.buffer.len() < ZERO_STEP {
+            if frames < ZERO_STEP {
                 log.zeroed = end.saturating_add(ZERO_STEP as u64).min(reserved).max(end);
                 let len = usize::try_from(log.zeroed - start).unwrap_or(log.buffer.len());
                 log.buffer.resize(len, 0);
             }
         }
         write_all_at(&*segment.file, &log.buffer, start).context("append to the log", &segment.path)?;
-        self.counters.log_bytes.fetch_add(log.buffer.len() as u64, Ordering::Relaxed);
+        // Zeros that nobody syncs are overwritten in memory before the disk sees them.
+        let counted = if sync { log.buffer.len() } else { frames };
+        self.counters.log_bytes.fetch_add(counted as u64, Ordering::Relaxed);
         if log.unsynced.last().is_none_or(|last| last.id != segment.id) {
             log.unsynced.push(segment.clone());
         }
@@ -288,7 +291,7 @@ impl Inner {
             if planted!("failed sync retried") && segment.file.sync_data().is_ok() {
                 continue;
             }
-            segment.file.sync_data().context("sync the log in", &segment.path)?;
+            segment.sync()?;
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }
         log.unsynced.clear();

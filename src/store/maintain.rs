@@ -36,7 +36,7 @@ impl Inner {
         if ahead && !planted!("flush ahead of the log") {
             probe!("flush: log synced first");
             // Tables must not be ahead of the log.
-            self.sync()?;
+            self.sync_behind()?;
         }
         let tables = self.tables();
         let flushed = self.flush_memtable(&memtable, &tables);
@@ -186,7 +186,11 @@ impl Inner {
         if (unsynced || self.durable() < rolled.last_sequence) && !planted!("seal ahead of the log") {
             probe!("seal: log synced first");
             // The trailer will say that all frames are durable, promises included.
-            self.sync()?;
+            self.sync_behind()?;
+            if self.durable() < rolled.last_sequence {
+                // A group that failed: this says so.
+                self.sync()?;
+            }
         }
         let state = self.manifest.state();
         let request = SealRequest {

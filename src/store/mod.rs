@@ -28,6 +28,7 @@ mod snapshot;
 mod space;
 mod start;
 mod stats;
+mod sync;
 mod tables;
 mod ticket;
 mod transaction;

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use super::inner::Inner;
 use super::pipeline::Pipeline;
 use crate::codec::{FileId, FileKind};
@@ -29,6 +31,8 @@ pub(crate) struct SegmentFile {
     /// It ends in a clean-close mark: space behind the mark must be durable before the next frame is, or a power cut could take
     /// that frame and leave what looks like a clean close.
     pub(crate) must_sync: AtomicBool,
+    /// Held while it is synced; whether that ever failed.
+    pub(crate) sync_failed: Mutex<bool>,
 }
 
 /// The segment that frames are placed in.
@@ -108,9 +112,7 @@ impl Inner {
                     let step = needed
                         .max(segment.reserved.load(Ordering::Acquire).saturating_add(limits.reserve_first));
                     allocate(&segment, step)?;
-                    if let Err(source) = segment.file.sync_data() {
-                        return Err(self.latch(&Error::io("sync", &segment.path, source)));
-                    }
+                    segment.sync().map_err(|error| self.latch(&error))?;
                     segment.must_sync.store(false, Ordering::Release);
                     segment.reserved.store(step, Ordering::Release);
                     return Ok(());
@@ -138,6 +140,7 @@ impl Inner {
             salt: self.env.rng.next_u64(),
             reserved: AtomicU64::new(0),
             must_sync: AtomicBool::new(false),
+            sync_failed: Mutex::new(false),
         });
         let made = extend(&segment, needed, &self.options.limits).and_then(|()| {
             // A failed sync is never retried, nor is one of the directory: other names may have been lost with this one.

@@ -158,6 +158,7 @@ impl Opening {
             salt: header.salt,
             reserved: AtomicU64::new(end),
             must_sync: AtomicBool::new(true),
+            sync_failed: Mutex::new(false),
         });
         let records = recovered.end.sequence.saturating_sub(header.predecessor_sequence);
         log_at(segment, active, end, recovered.end.sequence, checksum, records)
@@ -196,6 +197,7 @@ impl Opening {
             file: file.clone(),
             salt: header.salt,
             must_sync: AtomicBool::new(false),
+            sync_failed: Mutex::new(false),
             reserved: AtomicU64::new(if self.read_only {
                 0
             } else {
