@@ -58,6 +58,10 @@ pub struct Limits {
     pub level1_bytes: u64,
     /// See `level1_bytes`.
     pub level_ratio: u32,
+    /// Contents of a full group of a pack.
+    pub pack_group_contents: u8,
+    /// Changes of a directory block of a pack.
+    pub pack_directory_records: u32,
     /// A manifest is rewritten as a snapshot when its edits pass this many bytes.
     pub manifest_bytes: u64,
 }
@@ -77,6 +81,8 @@ impl Limits {
         level0_tables: 4,
         level1_bytes: 64 << 20,
         level_ratio: 10,
+        pack_group_contents: 32,
+        pack_directory_records: 2048,
         manifest_bytes: 1 << 20,
     };
 
@@ -94,6 +100,8 @@ impl Limits {
         level0_tables: 2,
         level1_bytes: 4 << 10,
         level_ratio: 4,
+        pack_group_contents: 4,
+        pack_directory_records: 16,
         manifest_bytes: 4 << 10,
     };
 }

@@ -41,13 +41,51 @@ pub enum Change {
 /// Changes in sequence order; ends after the first error.
 pub type ChangeIter = Box<dyn Iterator<Item = Result<LoggedChange>> + Send>;
 
-/// A file of the system of record: an unsealed segment, a sealed one, later a pack.
+/// How much of a value file is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyDepth {
+    /// All checksums over stored bytes, and that directory, locators and groups name the same contents.
+    Stored,
+    /// Also decodes every content and compares it with its digest.
+    Contents,
+}
+
+/// What was verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Contents that were compared with their digests.
+    pub contents: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A file of the system of record: an unsealed segment, a sealed one, or a pack.
 pub trait ValueFile: Send + Sync {
     /// Which file.
     fn id(&self) -> FileId;
 
     /// The content at an address. `Corrupt` if the file does not have it: whoever asks has a row or a value map that says so.
     fn read_content(&self, address: Address) -> Result<Bytes>;
+
+    /// The same, where the neighbours of this content are not expected to be asked for: the head of an entity, say.
+    fn read_alone(&self, address: Address) -> Result<Bytes> {
+        self.read_content(address)
+    }
+
+    /// Whether it keeps decoded contents in the cache itself, together with their neighbours.
+    fn keeps_contents(&self) -> bool {
+        false
+    }
+
+    /// Verifies what a look at all changes does not, as far as it is not the caller's business; a segment's contents are. `cancel` is
+    /// asked now and then.
+    ///
+    /// # Errors
+    /// `Corrupt` at the first thing that is wrong; `Cancelled`; `Io`.
+    fn verify_stored(&self, depth: VerifyDepth, cancel: &dyn Fn() -> bool) -> Result<Verified> {
+        let _ = (depth, cancel);
+        Ok(Verified::default())
+    }
 
     /// The digest of the content at an address, without reading it.
     fn digest(&self, address: Address) -> Result<Digest>;

@@ -41,7 +41,7 @@ mod unit;
 pub use active::ActiveSegment;
 pub use cache::BlockCache;
 pub(crate) use change::{BlockChanges, ChangeBlocks};
-pub use change::{Change, ChangeIter, LoggedChange, ValueFile};
+pub use change::{Change, ChangeIter, LoggedChange, ValueFile, Verified, VerifyDepth};
 pub use fault::Fault;
 pub(crate) use fault::FaultContext;
 pub use frame::{FrameDraft, FramePlace};

@@ -44,6 +44,20 @@ impl SealedSegment {
         cache: Option<Arc<dyn BlockCache>>,
     ) -> Result<Self> {
         let file = fs.open(path, Access::Read).context("open", path)?;
+        Self::open_file(file, path, info, store, cache)
+    }
+
+    /// The same of a file that is open.
+    ///
+    /// # Errors
+    /// As for [`SealedSegment::open`].
+    pub fn open_file(
+        file: Arc<dyn File>,
+        path: &Path,
+        info: &ValueFileInfo,
+        store: &[u8; 16],
+        cache: Option<Arc<dyn BlockCache>>,
+    ) -> Result<Self> {
         let affected = || format!("changes {} to {}", info.sequence_first, info.sequence_last);
         let wrong =
             |expected: String, found: String| Err(Error::corrupt(path, 0, expected, found, affected()));

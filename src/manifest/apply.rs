@@ -158,6 +158,12 @@ impl Applier<'_> {
                     return missing("obsolete file", *id, FileKind::PlainTable);
                 }
             }
+            Edit::SetPackedEnd(end) => {
+                let before = self.state.packed_end.map_or(0, |before| before.sequence);
+                forward(Rule::PackedEnd, "the last change that was packed", before, end.sequence)?;
+                self.state.packed_end = Some(*end);
+                self.applied.touched.value_files = true;
+            }
             Edit::AddHolder(holder) => {
                 limit(holder.path.len(), PATH_LEN_MAX, "the path of a checkpoint")?;
                 self.state.holders.retain(|other| other.path != holder.path);

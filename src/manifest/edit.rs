@@ -26,6 +26,7 @@
 //! | 0x4e | Epoch           | number |
 //! | 0x4f | AddHolder       | path bytes (UTF-8), sequence, made zigzag |
 //! | 0x50 | RemoveHolder    | path bytes |
+//! | 0x51 | SetPackedEnd    | file, length, sequence, checksum u32, commit time zigzag |
 //! | 0x60 |                 | reserved: view checkpoint |
 //! | 0x61 |                 | reserved: remote locations of a file |
 //!
@@ -34,7 +35,7 @@
 
 use bytes::Bytes;
 
-use super::state::{Holder, TableInfo, ValueFileInfo};
+use super::state::{Holder, PackedEnd, TableInfo, ValueFileInfo};
 use crate::codec::{FileId, FileKind, Malformed, Reader, put_bytes, put_u32, put_varint, put_zigzag};
 
 /// Tags from here on must be understood.
@@ -127,6 +128,8 @@ pub enum Edit {
         /// Where it was.
         path: String,
     },
+    /// The newest segment became a pack: the log's recovery starts behind its end, of which nothing else tells.
+    SetPackedEnd(PackedEnd),
     /// Sets a small named value; an empty one removes it.
     SetOption {
         /// Its name.
@@ -179,6 +182,7 @@ impl Edit {
             Self::Epoch(_) => 0x4e,
             Self::AddHolder(_) => 0x4f,
             Self::RemoveHolder { .. } => 0x50,
+            Self::SetPackedEnd(_) => 0x51,
             Self::Unknown { tag, .. } => *tag,
         }
     }
@@ -230,6 +234,13 @@ impl Edit {
                 put_zigzag(out, holder.made);
             }
             Self::RemoveHolder { path } => put_bytes(out, path.as_bytes()),
+            Self::SetPackedEnd(end) => {
+                put_file(out, end.id);
+                put_varint(out, end.len);
+                put_varint(out, end.sequence);
+                put_u32(out, end.checksum);
+                put_zigzag(out, end.commit_time);
+            }
             Self::SetOption { key, value } => {
                 put_bytes(out, key.as_bytes());
                 put_bytes(out, value);
@@ -284,6 +295,13 @@ impl Edit {
                 made: r.zigzag("a time")?,
             }),
             0x50 => Self::RemoveHolder { path: text(r, PATH_LEN_MAX, "the path of a checkpoint")? },
+            0x51 => Self::SetPackedEnd(PackedEnd {
+                id: file(r)?,
+                len: r.varint("a file length")?,
+                sequence: r.varint("a sequence number")?,
+                checksum: r.u32("a checksum")?,
+                commit_time: r.zigzag("a time")?,
+            }),
             tag if tag < MUST_UNDERSTAND => Self::Unknown { tag, body: Bytes::copy_from_slice(r.rest()) },
             tag => return Err(BadEdit::Unsupported(format!("manifest edit {tag:#x}"))),
         })

@@ -15,6 +15,7 @@
 //! | levels-disjoint | from level 1 on, no two tables of a level and keyspace share a key |
 //! | level-order | keyspace 0: two tables of level 0 that overlap in entities do not overlap in sequence numbers; a table in a newer place is not older than a table below that surely shares an entity with it |
 //! | value-map-tiled | the rectangles of the value files cover every (sequence, entity) from 1 on exactly once |
+//! | packed-end | the newest change is in a segment, or the segment that it was in is remembered (`SetPackedEnd`); that never goes back |
 //! | flushed-forward | a keyspace's flush mark never goes back |
 //! | promise-forward | the log's promise never goes back |
 //!
@@ -57,6 +58,8 @@ pub enum Rule {
     LevelOrder,
     /// Value files cover everything exactly once.
     ValueMapTiled,
+    /// The end of the log is known, also where its newest segment became a pack.
+    PackedEnd,
     /// Flush marks never go back.
     FlushedForward,
     /// The promise never goes back.
@@ -76,6 +79,7 @@ impl fmt::Display for Rule {
             Self::LevelsDisjoint => "levels-disjoint",
             Self::LevelOrder => "level-order",
             Self::ValueMapTiled => "value-map-tiled",
+            Self::PackedEnd => "packed-end",
             Self::FlushedForward => "flushed-forward",
             Self::PromiseForward => "promise-forward",
         })
@@ -125,6 +129,7 @@ pub(super) fn check_touched(state: &State, touched: &Touched) -> Result<(), Viol
     }
     if touched.value_files {
         check_value_map(state)?;
+        check_packed_end(state)?;
     }
     Ok(())
 }
@@ -270,6 +275,23 @@ fn check_value_map(state: &State) -> Result<(), Violation> {
         if Some(moment) != end {
             check_column(moment, &active)?;
         }
+    }
+    Ok(())
+}
+
+/// Recovery goes on behind the newest segment, or behind the newest one that became a pack.
+fn check_packed_end(state: &State) -> Result<(), Violation> {
+    let newest = |kind: Option<FileKind>| {
+        let files = state.value_files.values().filter(|file| kind.is_none_or(|kind| file.kind == kind));
+        files.map(|file| file.sequence_last).max().unwrap_or(0)
+    };
+    let packed = state.packed_end.map_or(0, |end| end.sequence);
+    let (last, known) = (newest(None), newest(Some(FileKind::Segment)).max(packed));
+    if last != known {
+        return Violation::new(
+            Rule::PackedEnd,
+            format!("value files up to {last}, but the end of the log is known up to {known}"),
+        );
     }
     Ok(())
 }

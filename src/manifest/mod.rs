@@ -84,7 +84,7 @@ pub use open::{OpenMode, Opened, prepare_dir, read_state};
 pub use replay::Cut;
 pub use scan::{Contents, Missing, classify};
 pub use settle::Settled;
-pub use state::{Holder, State, TableInfo, ValueFileInfo};
+pub use state::{Holder, PackedEnd, State, TableInfo, ValueFileInfo};
 
 #[cfg(test)]
 mod tests;

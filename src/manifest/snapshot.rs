@@ -14,6 +14,7 @@ pub(super) fn edits(state: &State) -> Vec<Edit> {
     let flushed = state.flushed.iter();
     edits.extend(flushed.map(|(&keyspace, &sequence)| Edit::SetFlushed { keyspace, sequence }));
     edits.extend(state.value_files.values().cloned().map(Edit::AddValueFile));
+    edits.extend(state.packed_end.map(Edit::SetPackedEnd));
     edits.extend(state.tables.values().cloned().map(Edit::AddTable));
     edits.extend(state.intents.iter().map(|(&id, &kind)| Edit::Intent { id, kind }));
     edits.extend(state.obsolete.iter().map(|(&id, &kind)| Edit::Obsolete { id, kind }));

@@ -80,6 +80,21 @@ pub struct ValueFileInfo {
     pub last_checksum: u32,
 }
 
+/// What the log's recovery needs of the newest segment that became a pack: the segment behind it names it as its predecessor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedEnd {
+    /// The segment. Its file is gone.
+    pub id: FileId,
+    /// Its length when it was sealed, bytes.
+    pub len: u64,
+    /// The sequence number of its last change.
+    pub sequence: u64,
+    /// The checksum of its last frame.
+    pub checksum: u32,
+    /// The commit time of its last change, µs.
+    pub commit_time: i64,
+}
+
 /// A checkpoint (a second set of links to this store's files) that was made and is not known to be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -106,6 +121,8 @@ pub struct State {
     pub tables: BTreeMap<(u16, FileId), TableInfo>,
     /// All sealed value files.
     pub value_files: BTreeMap<FileId, ValueFileInfo>,
+    /// The newest segment that became a pack, if one did.
+    pub packed_end: Option<PackedEnd>,
     /// Per keyspace: all changes up to this sequence number are in its tables. Replay starts behind the smallest.
     pub flushed: BTreeMap<u16, u64>,
     /// The log was known to be durable up to here when this was written: (file number, offset).

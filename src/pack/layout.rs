@@ -69,6 +69,13 @@ impl Rectangle {
         entity >= &self.entity_first[..] && (self.entity_last.is_empty() || entity <= &self.entity_last[..])
     }
 
+    /// Whether all entities from `first` to `last` lie in it; empty: no bound.
+    pub fn covers_entities(&self, first: &[u8], last: &[u8]) -> bool {
+        let from = self.entity_first[..] <= *first;
+        let to = self.entity_last.is_empty() || !last.is_empty() && *last <= self.entity_last[..];
+        from && to
+    }
+
     /// Whether it has all entities: then it has every sequence number from first to last.
     pub fn is_whole(&self) -> bool {
         self.entity_first.is_empty() && self.entity_last.is_empty()

@@ -44,7 +44,7 @@ pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GROUP_RAW_MAX, GroupHeader,
 pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};
 pub use plan::PackInput;
 pub use reader::Pack;
-pub use verify::Depth;
+pub use crate::log::VerifyDepth as Depth;
 pub use write::{PackRequest, pack};
 
 /// How packs are made. Part of what decides the bytes.

@@ -13,7 +13,7 @@ use crate::env::{Access, File, Fs, read_at_most, read_vec_at};
 use crate::error::IoContext;
 use crate::log::{
     BlockCache, BlockChanges, ChangeBlocks, ChangeIter, Fault, FaultContext, LoggedChange, Sequences,
-    ValueFile, affected, checked_block, decode_block, no_such_content,
+    ValueFile, Verified, VerifyDepth, affected, checked_block, decode_block, no_such_content,
 };
 use crate::manifest::ValueFileInfo;
 use crate::model::{Address, Digest};
@@ -57,6 +57,20 @@ impl Pack {
         cache: Option<Arc<dyn BlockCache>>,
     ) -> Result<Self> {
         let file = fs.open(path, Access::Read).context("open", path)?;
+        Self::open_file(file, path, info, store, cache)
+    }
+
+    /// The same of a file that is open. Between the parts of a merge, the manifest's rectangle may be a part of the file's.
+    ///
+    /// # Errors
+    /// As for [`Pack::open`].
+    pub fn open_file(
+        file: Arc<dyn File>,
+        path: &Path,
+        info: &ValueFileInfo,
+        store: &[u8; 16],
+        cache: Option<Arc<dyn BlockCache>>,
+    ) -> Result<Self> {
         let affected = || format!("changes {} to {}", info.sequence_first, info.sequence_last);
         let wrong =
             |expected: String, found: String| Err(Error::corrupt(path, 0, expected, found, affected()));
@@ -71,7 +85,7 @@ impl Pack {
         let rectangle = &header.rectangle;
         let said = (rectangle.sequence_first, rectangle.sequence_last, header.generation);
         if said != (info.sequence_first, info.sequence_last, info.generation)
-            || (&rectangle.entity_first, &rectangle.entity_last) != (&info.entity_first, &info.entity_last)
+            || !rectangle.covers_entities(&info.entity_first, &info.entity_last)
             || header.annotation_watermark != info.annotation_watermark
         {
             return wrong(
@@ -288,8 +302,44 @@ impl ValueFile for Pack {
         self.header.id
     }
 
-    /// The newest content of a group needs only the front of it; any other one puts the whole group into the cache.
+    /// Puts the whole group into the cache: its other contents are wanted next.
     fn read_content(&self, address: Address) -> Result<Bytes> {
+        self.read(address, true)
+    }
+
+    /// The newest content of a group needs only the front of it, which is not kept.
+    fn read_alone(&self, address: Address) -> Result<Bytes> {
+        self.read(address, false)
+    }
+
+    fn keeps_contents(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    fn verify_stored(&self, depth: VerifyDepth, cancel: &dyn Fn() -> bool) -> Result<Verified> {
+        self.verify(depth, cancel)?;
+        Ok(match depth {
+            VerifyDepth::Stored => Verified::default(),
+            VerifyDepth::Contents => {
+                Verified { contents: self.trailer.contents, bytes: self.trailer.raw_bytes }
+            }
+        })
+    }
+
+    fn digest(&self, address: Address) -> Result<Digest> {
+        let place = self.locate(address)?.place;
+        let digests = self.digests(place, place.saturating_add(1), || affected(address))?;
+        digests.first().copied().ok_or_else(|| no_such_content(&self.path, address))
+    }
+
+    fn changes(self: Arc<Self>, after: u64, up_to: u64) -> ChangeIter {
+        let behind = self.index.directory.partition_point(|place| place.first_sequence <= after);
+        Box::new(BlockChanges::new(self, behind.saturating_sub(1), after, up_to))
+    }
+}
+
+impl Pack {
+    fn read(&self, address: Address, neighbours: bool) -> Result<Bytes> {
         let affected = || affected(address);
         let located = self.locate(address)?;
         let (at, _) = self.group_place(located.group, affected)?;
@@ -299,7 +349,7 @@ impl ValueFile for Pack {
                 let group = self.group(located.group, affected)?;
                 let front = group.header.start(located.member.saturating_add(1));
                 let whole = group.header.raw_len as usize;
-                let keep = located.member > 0 || front == whole;
+                let keep = neighbours || front == whole;
                 let cache = self.cache.as_ref().filter(|_| keep);
                 let len = if cache.is_some() { whole } else { front };
                 let raw = group.header.open(&group.stored, len).in_file(&self.path, at, affected)?;
@@ -317,17 +367,6 @@ impl ValueFile for Pack {
         let content = header.member(&raw, located.member).in_file(&self.path, at, affected)?;
         // Not a slice: a small content that somebody holds on to would keep the whole group in memory.
         Ok(if content.len() == raw.len() { content } else { Bytes::copy_from_slice(&content) })
-    }
-
-    fn digest(&self, address: Address) -> Result<Digest> {
-        let place = self.locate(address)?.place;
-        let digests = self.digests(place, place.saturating_add(1), || affected(address))?;
-        digests.first().copied().ok_or_else(|| no_such_content(&self.path, address))
-    }
-
-    fn changes(self: Arc<Self>, after: u64, up_to: u64) -> ChangeIter {
-        let behind = self.index.directory.partition_point(|place| place.first_sequence <= after);
-        Box::new(BlockChanges::new(self, behind.saturating_sub(1), after, up_to))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether a pack is what it says.
 
+use super::Depth;
 use super::layout::PACK_TRAILER_LEN;
 use super::reader::Pack;
 use crate::codec::Crc;
@@ -8,15 +9,6 @@ use crate::error::IoContext;
 use crate::log::{Change, ChangeBlocks, FaultContext, affected};
 use crate::model::{Address, Digest};
 use crate::{Error, Result};
-
-/// How much is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// All checksums over stored bytes, and that directory, locators and groups name the same contents.
-    Stored,
-    /// Also decodes every content and compares it with its digest.
-    Contents,
-}
 
 impl Pack {
     /// Reads the whole file. In memory: a group and a directory block.

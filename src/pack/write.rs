@@ -210,6 +210,12 @@ impl Writer<'_> {
         if batch.members.is_empty() {
             return Ok(());
         }
+        let mut batch = batch;
+        if planted!("pack not audited")
+            && let Some(byte) = batch.raw.last_mut()
+        {
+            *byte ^= 1;
+        }
         let packed = compress_group(&batch.raw, self.options.level)
             .map_err(|source| Error::io("compress a group for", self.path, source))?;
         let pays = packed.len() <= batch.raw.len() - batch.raw.len() / 8;
@@ -252,7 +258,9 @@ impl Writer<'_> {
             members: pairs.iter().map(|(_, member)| *member).collect(),
         };
         drop(batch);
-        self.audit(&header, &stored, &pairs)?;
+        if !planted!("pack not audited") {
+            self.audit(&header, &stored, &pairs)?;
+        }
         self.write(&header, &stored, &pairs)
     }
 

@@ -4,6 +4,7 @@
 //! the store weakly: when the last handle is dropped they find nothing to do. A failed job latches the store, except for a full
 //! disk: then the work waits, is tried again, and writers hear of it when they would have to wait for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use parking_lot::Mutex;
 use super::inner::Inner;
 use super::leader::Rolled;
 use super::open::OpenReport;
+use super::options::Packing;
+use crate::codec::FileId;
 use crate::env::JobClass;
 use crate::index::memtable::Memtable;
 use crate::{Error, Result};
@@ -26,6 +29,7 @@ pub(crate) struct Background {
     spare: AtomicBool,
     flush: AtomicBool,
     compact: AtomicBool,
+    pack: AtomicBool,
     seal: AtomicBool,
     promise: AtomicBool,
     lead: AtomicBool,
@@ -34,12 +38,15 @@ pub(crate) struct Background {
     /// The store was closed or dropped and its log is ended: the directory may be given up when no job runs. (`closed` comes first,
     /// while the log is still being written.)
     pub(crate) log_ended: AtomicBool,
-    /// Held by whoever flushes, seals or compacts: each is done by one thread at a time.
+    /// Held by whoever flushes, seals, compacts or packs: each is done by one thread at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) sealing: Mutex<()>,
     pub(crate) compacting: Mutex<()>,
+    pub(crate) packing: Mutex<()>,
     /// Segments that were rolled over and are to be sealed, oldest first.
     to_seal: Mutex<Vec<Rolled>>,
+    /// Files that cannot be packed: damaged ones. They stay as they are, and are tried again after the next opening.
+    pub(crate) unpackable: Mutex<BTreeSet<FileId>>,
     /// The last background job found the disk full.
     full: Mutex<Option<Error>>,
     pub(crate) open_report: OpenReport,
@@ -198,6 +205,23 @@ impl Inner {
         }
     }
 
+    /// Queues the packing of sealed segments, one after the other.
+    pub(crate) fn pack_in_background(self: &Arc<Self>) {
+        if self.options.packing == Packing::InBackground && self.next_to_pack().is_some() {
+            self.once(
+                JobClass::Compact,
+                Duration::ZERO,
+                |background| &background.pack,
+                |inner| {
+                    if inner.pack_one(&|| inner.is_ending())? {
+                        inner.pack_in_background();
+                    }
+                    Ok(())
+                },
+            );
+        }
+    }
+
     /// Whether background work should stop where it is.
     pub(crate) fn is_ending(&self) -> bool {
         self.closed.load(Ordering::Acquire) || self.latch.get().is_some()
@@ -229,6 +253,7 @@ impl Inner {
             let Some(rolled) = self.background.to_seal.lock().first().cloned() else { return Ok(()) };
             self.latching(self.seal_one(&rolled))?;
             self.background.to_seal.lock().remove(0);
+            self.pack_in_background();
         }
     }
 

@@ -8,15 +8,16 @@
 //!
 //! It goes on behind damage: every finding names a file, a place and what is affected.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Progress;
 use super::inner::Inner;
-use super::values::ValueEntry;
+use super::values::{Column, ValueMap};
 use crate::index::levels::invariants::{check_level_order, check_structure};
 use crate::index::table::VerifyHash;
-use crate::log::{Change, LoggedChange};
+use crate::log::{Change, LoggedChange, VerifyDepth};
 use crate::model::{Address, Bound, Digest, Entity, Fields, Row};
 use crate::{Error, Result};
 
@@ -143,17 +144,30 @@ impl Inner {
         let published = self.published.load(Ordering::Acquire);
         let values = self.values();
         let mut expected = 1;
-        for entry in values.entries() {
-            let up_to = entry.last.min(published);
-            if entry.first != expected {
+        for column in values.columns() {
+            let up_to = column.last.min(published);
+            if column.first != expected {
                 report.note(format!(
                     "a value file for sequence {expected}: the next one begins at {}",
-                    entry.first
+                    column.first
                 ));
             }
             expected = up_to.saturating_add(1);
+            self.check_column(&values, column, up_to, depth, report, progress)?;
+        }
+        for entry in values.entries() {
             report.value_files += 1;
-            self.check_value_file(entry, up_to, depth, report, progress)?;
+            let of = values.entries().len() as u64;
+            let verify = match depth {
+                CheckDepth::Deep => VerifyDepth::Contents,
+                _ => VerifyDepth::Stored,
+            };
+            let step = RefCell::new(&mut *progress);
+            let stop = || step.borrow_mut().step("value files", report.value_files, of).is_err();
+            if let Some(verified) = report.keep(entry.file.verify_stored(verify, &stop))? {
+                report.contents = report.contents.saturating_add(verified.contents);
+                report.content_bytes = report.content_bytes.saturating_add(verified.bytes);
+            }
         }
         if expected <= published {
             report.note(format!("no value file for the sequences {expected} to {published}"));
@@ -161,34 +175,43 @@ impl Inner {
         Ok(())
     }
 
-    fn check_value_file(
+    fn check_column(
         self: &Arc<Self>,
-        entry: &ValueEntry,
+        values: &ValueMap,
+        column: &Column,
         up_to: u64,
         depth: CheckDepth,
         report: &mut CheckReport,
         progress: &mut Progress<'_>,
     ) -> Result<()> {
-        let mut next = entry.first;
-        for logged in entry.file.clone().changes(entry.first.saturating_sub(1), up_to) {
+        let mut next = column.first;
+        let names: Vec<String> = column.files.iter().map(|entry| entry.number.to_string()).collect();
+        let name = names.join(", ");
+        for logged in column.changes(column.first.saturating_sub(1), up_to) {
             let Some(logged) = report.keep(logged)? else { return Ok(()) };
             if logged.sequence != next {
-                report.note(format!("file {}: sequence {next} is missing", entry.number));
+                report.note(format!("file {name}: sequence {next} is missing"));
             }
             next = logged.sequence.saturating_add(1);
             report.changes += 1;
             if report.changes.is_multiple_of(256) {
                 progress.step("log", logged.sequence, self.published())?;
             }
-            self.check_change(&logged, depth, report)?;
+            self.check_change(values, &logged, depth, report)?;
         }
         if next <= up_to {
-            report.note(format!("file {}: the sequences {next} to {up_to} are missing", entry.number));
+            report.note(format!("file {name}: the sequences {next} to {up_to} are missing"));
         }
         Ok(())
     }
 
-    fn check_change(&self, logged: &LoggedChange, depth: CheckDepth, report: &mut CheckReport) -> Result<()> {
+    fn check_change(
+        &self,
+        values: &ValueMap,
+        logged: &LoggedChange,
+        depth: CheckDepth,
+        report: &mut CheckReport,
+    ) -> Result<()> {
         let Change::Revision { entity, row, digests } = &logged.change else { return Ok(()) };
         let bound = Bound { number: row.number, ..Bound::ALL };
         match report.keep(self.find_row(entity, &bound))? {
@@ -201,10 +224,15 @@ impl Inner {
             }
             None => {}
         }
-        self.check_references(entity, row, report)?;
+        self.check_references(values, entity, row, report)?;
+        let address = Address { sequence: logged.sequence, slot: 0 };
+        if values.file(entity.as_bytes(), address).is_ok_and(|file| file.keeps_contents()) {
+            // They stand in groups: the file is verified group by group.
+            return Ok(());
+        }
         for (slot, digest) in digests.iter().enumerate().take_while(|_| depth == CheckDepth::Deep) {
             let slot = u16::try_from(slot).unwrap_or(u16::MAX);
-            let read = self.values().read(Address { sequence: logged.sequence, slot });
+            let read = values.read(entity.as_bytes(), Address { sequence: logged.sequence, slot });
             if let Some(content) = report.keep(read)? {
                 report.contents += 1;
                 report.content_bytes = report.content_bytes.saturating_add(content.len() as u64);
@@ -220,7 +248,13 @@ impl Inner {
     }
 
     /// Every content that a row names must be in a value file, with the digest that the row's tag is of.
-    fn check_references(&self, entity: &Entity, row: &Row, report: &mut CheckReport) -> Result<()> {
+    fn check_references(
+        &self,
+        values: &ValueMap,
+        entity: &Entity,
+        row: &Row,
+        report: &mut CheckReport,
+    ) -> Result<()> {
         let mut references: Vec<_> = row.content.into_iter().collect();
         match Fields::decode(&row.cold) {
             Ok(mut fields) => {
@@ -230,7 +264,7 @@ impl Inner {
             Err(bad) => report.note(format!("metadata of revision {} of {entity}: {bad}", row.number)),
         }
         for reference in references {
-            if let Some(digest) = report.keep(self.values().digest(reference.address))?
+            if let Some(digest) = report.keep(values.digest(entity.as_bytes(), reference.address))?
                 && digest.tag() != reference.tag
             {
                 report.note(format!("revision {} of {entity} names a content that is another", row.number));

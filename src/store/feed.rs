@@ -132,7 +132,7 @@ impl Changes {
             }
             let values = self.inner.values();
             let next = self.cursor.saturating_add(1);
-            let Some(entry) = values.find(next) else {
+            let Some(column) = values.find(next) else {
                 return Err(Error::corrupt(
                     self.inner.path(),
                     0,
@@ -141,8 +141,8 @@ impl Changes {
                     "the change feed",
                 ));
             };
-            self.until = entry.last.min(durable);
-            self.reader = Some(entry.file.clone().changes(self.cursor, self.until));
+            self.until = column.last.min(durable);
+            self.reader = Some(column.changes(self.cursor, self.until));
         }
     }
 }

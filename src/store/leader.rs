@@ -322,12 +322,7 @@ impl Inner {
         log.zeroed = 0;
         {
             let _guard = self.view_lock.lock();
-            let entry = ValueEntry {
-                first: placed.first_sequence,
-                last: u64::MAX,
-                number: segment.id.number,
-                file: active,
-            };
+            let entry = ValueEntry::whole(placed.first_sequence, u64::MAX, segment.id.number, active);
             self.values.store(Arc::new(self.values.load().rolled(entry)));
         }
         log.rolled.push(Rolled {

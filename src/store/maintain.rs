@@ -10,12 +10,12 @@ use super::leader::Rolled;
 use super::pipeline::{Item, Placed};
 use super::tables::Tables;
 use super::ticket::TicketState;
-use super::values::{DirectoryCache, ValueEntry};
+use super::values::ValueEntry;
 use crate::index::compaction::{self, CompactionJob, CompactionOutcome, FlushOutcome};
 use crate::index::levels::invariants::check_boundaries;
 use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Levels, TableEdit};
 use crate::index::memtable::Memtable;
-use crate::log::{FrameDraft, FrameKind, SealRequest, SealedSegment, seal};
+use crate::log::{FrameDraft, FrameKind, SealRequest, seal};
 use crate::manifest::Edit;
 use crate::{Error, Result};
 
@@ -200,18 +200,11 @@ impl Inner {
             block_records: self.options.limits.directory_block_records,
         };
         let info = self.with_reserve(|| seal(&*self.env.fs, active.path(), &request))?;
-        let cache = Arc::new(DirectoryCache(self.cache.clone()));
-        let sealed = SealedSegment::open(&*self.env.fs, active.path(), &info, &state.store, Some(cache))?;
-        let entry = ValueEntry {
-            first: info.sequence_first,
-            last: info.sequence_last,
-            number: info.id.number,
-            file: Arc::new(sealed),
-        };
+        let entry = ValueEntry::open(&self.manifest, &info, Some(&self.cache))?;
         let _installing = self.install_lock.lock();
         self.with_reserve(|| self.manifest.commit(vec![Edit::AddValueFile(info.clone())]))?;
         let _exchanging = self.view_lock.lock();
-        self.values.store(Arc::new(self.values.load().replaced(entry)));
+        self.values.store(Arc::new(self.values.load().replaced(&[info.id.number], [entry])));
         probe!("seal: installed");
         self.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use super::Store;
 use super::memory::Budget;
-use super::options::{ByteSize, Options, TableReads};
+use super::options::{ByteSize, Options, Packing, TableReads};
 use super::start::Opening;
 use super::tables::Tables;
+use super::values::ValueMap;
 use crate::cache::Cache;
 use crate::codec::FileId;
 use crate::env::Env;
@@ -105,6 +106,12 @@ impl StoreBuilder {
     /// How tables are read.
     pub fn table_reads(mut self, reads: TableReads) -> Self {
         self.options.table_reads = reads;
+        self
+    }
+
+    /// When sealed segments are rewritten as packs.
+    pub fn packing(mut self, packing: Packing) -> Self {
+        self.options.packing = packing;
         self
     }
 
@@ -232,7 +239,12 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
         flushes: !read_only,
         replayed: 0,
     };
-    let listing = fs.read_dir(&path).context("list", &path)?;
+    let mut listing = fs.read_dir(&path).context("list", &path)?;
+    // What was packed may still be there if nothing was allowed to remove it.
+    listing.retain(|entry| {
+        FileId::parse(&entry.name).is_none_or(|(id, kind)| state.obsolete.get(&id) != Some(&kind))
+    });
+    let values = ValueMap::open(&manifest, state.value_files.values(), Some(&cache))?;
     let sealed: Vec<_> = state.value_files.values().cloned().collect();
     let flushed = |keyspace| state.flushed.get(&keyspace).copied().unwrap_or(0);
     let recovered = recover(
@@ -242,6 +254,8 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
             listing: &listing,
             store: &state.store,
             sealed: &sealed,
+            packed_end: state.packed_end,
+            changes: &|after| values.changes(after),
             promise: Position::new(state.promise.0, state.promise.1),
             flushed: match planted!("replay starts too late") {
                 true => sealed
@@ -266,7 +280,7 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
         frames: cut.frames,
     };
     report.cuts = recovered.cuts.iter().map(cut).collect();
-    let opening = Opening { env, path, options, budget, read_only, manifest, cache, view, report, lock };
+    let opening = Opening { env, path, options, budget, read_only, manifest, cache, values, view, report, lock };
     Ok(Store::from_inner(opening.finish(recovered)?))
 }
 

@@ -26,6 +26,17 @@ pub enum TableReads {
     Map,
 }
 
+/// When sealed segments are rewritten as packs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Packing {
+    /// In the background, as soon as they are sealed.
+    #[default]
+    InBackground,
+    /// Only when [`super::Store::pack`] or a full compaction asks for it.
+    WhenAsked,
+}
+
 /// What a store can be told. Made with [`super::StoreBuilder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +47,8 @@ pub struct Options {
     pub background_threads: usize,
     /// How tables are read. Default: `Read`.
     pub table_reads: TableReads,
+    /// When sealed segments are rewritten as packs. Default: `InBackground`.
+    pub packing: Packing,
     /// After how long without a write the last group's promise is written. Default 50 ms.
     pub promise_delay: Duration,
     /// Whether a clock that stepped forward by more than an hour is believed at once. Default: no, writes answer `Busy` until two readings
@@ -51,6 +64,7 @@ impl Default for Options {
             memory: None,
             background_threads: 2,
             table_reads: TableReads::Read,
+            packing: Packing::InBackground,
             promise_delay: Duration::from_millis(50),
             accept_clock_steps: false,
             limits: Limits::PRODUCTION,

@@ -93,10 +93,12 @@ impl Inner {
         whose: impl Fn() -> String,
     ) -> Result<Bytes> {
         if !entry.wants_content() {
-            return self.read_content(reference, whose);
+            return self.read_content(&entry.entity, reference, whose);
         }
         let key = content_key(reference);
-        let content = self.cache.get_or_pass(key, || self.values.load().read(reference.address))?;
+        let content = self.cache.get_or_pass(key, || {
+            self.values.load().file(entry.entity.as_bytes(), reference.address)?.read_alone(reference.address)
+        })?;
         let content = self.check_content(Bytes::clone(&content), reference, whose)?;
         let hash = entity_hash(entry.entity.as_bytes());
         if self.bucket(hash).load(Ordering::Acquire) <= entry.at {
@@ -105,10 +107,20 @@ impl Inner {
         Ok(content)
     }
 
-    /// The bytes of a content, through the cache.
-    pub(crate) fn read_content(&self, reference: ContentRef, whose: impl Fn() -> String) -> Result<Bytes> {
+    /// The bytes of a content, through the cache: by itself, or with its neighbours in a group.
+    pub(crate) fn read_content(
+        &self,
+        entity: &Entity,
+        reference: ContentRef,
+        whose: impl Fn() -> String,
+    ) -> Result<Bytes> {
+        let values = self.values.load();
+        let file = values.file(entity.as_bytes(), reference.address)?;
+        if file.keeps_contents() {
+            return self.check_content(file.read_content(reference.address)?, reference, whose);
+        }
         let key = content_key(reference);
-        let content = self.cache.get_or_load(key, || self.values.load().read(reference.address))?;
+        let content = self.cache.get_or_load(key, || file.read_content(reference.address))?;
         self.check_content(Bytes::clone(&content), reference, whose)
     }
 

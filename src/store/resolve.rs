@@ -190,7 +190,7 @@ impl Inner {
             *flags = flags.with(Flags::CONTENT_WITHHELD);
             return Ok(MainContent::None);
         };
-        let digest = self.values().digest(reference.address)?;
+        let digest = self.values().digest(entity.as_bytes(), reference.address)?;
         Ok(MainContent::Reused(reference, digest))
     }
 
@@ -216,7 +216,7 @@ impl Inner {
             return Ok(false);
         }
         match (head.digest, head.content) {
-            (None, Some(reference)) => Ok(self.values().digest(reference.address)? == digest),
+            (None, Some(reference)) => Ok(self.values().digest(entity.as_bytes(), reference.address)? == digest),
             _ => Ok(true),
         }
     }
@@ -316,8 +316,8 @@ impl Inner {
             return Ok(true);
         };
         let values = self.values();
-        let Some(entry) = values.find(before) else { return Ok(true) };
-        match entry.file.clone().changes(before.saturating_sub(1), before).next() {
+        let Some(column) = values.find(before) else { return Ok(true) };
+        match column.changes(before.saturating_sub(1), before).next() {
             Some(change) => Ok(change?.commit_rest == 0),
             None => Ok(true),
         }

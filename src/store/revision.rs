@@ -183,7 +183,7 @@ impl Revision {
         match self.entry.row.content {
             // It would tell whether a guess is right.
             Some(_) if self.is_hidden_now()? => Ok(None),
-            Some(reference) => self.inner.values().digest(reference.address).map(Some),
+            Some(reference) => self.inner.values().digest(self.entry.entity.as_bytes(), reference.address).map(Some),
             None => Ok(None),
         }
     }
@@ -194,7 +194,7 @@ impl Revision {
     /// As for [`Revision::content`].
     pub fn content_unhidden(&self) -> Result<Content> {
         match self.entry.row.content {
-            Some(reference) => self.inner.read_content(reference, || self.whose()).map(Content::Present),
+            Some(reference) => self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present),
             None => self.content(),
         }
     }
@@ -203,7 +203,7 @@ impl Revision {
         if self.is_hidden_now()? {
             return Ok(Content::Hidden);
         }
-        self.inner.read_content(reference, || self.whose()).map(Content::Present)
+        self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present)
     }
 
     /// The gate is asked again: what was hidden after this revision was read is hidden.

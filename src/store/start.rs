@@ -17,14 +17,14 @@ use super::open::OpenReport;
 use super::options::Options;
 use super::pipeline::Pipeline;
 use super::space::{SegmentFile, Tail};
-use super::values::{DirectoryCache, ValueEntry, ValueMap};
+use super::values::{ValueEntry, ValueMap};
 use crate::cache::Cache;
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
 use crate::error::IoContext;
 use crate::index::levels::IndexView;
 use crate::log::{
-    ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SealedSegment, SegmentHeader,
+    ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SegmentHeader,
 };
 use crate::manifest::{Edit, Manifest, StoreLock};
 use crate::{Error, Result};
@@ -38,6 +38,8 @@ pub(crate) struct Opening {
     pub(crate) read_only: bool,
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) cache: Arc<Cache>,
+    /// What the manifest knows.
+    pub(crate) values: ValueMap,
     pub(crate) view: IndexView,
     pub(crate) report: OpenReport,
     pub(crate) lock: Option<StoreLock>,
@@ -68,15 +70,11 @@ impl Opening {
                 self.env.fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
             }
         }
-        let state = manifest.state();
-        let mut values = Vec::with_capacity(state.value_files.len() + 1);
-        for info in state.value_files.values() {
-            values.push(self.open_sealed(info)?);
+        let mut values = self.values.entries().to_vec();
+        for info in &recovered.sealed {
+            values.push(ValueEntry::open(manifest, info, Some(&self.cache))?);
         }
         if self.read_only {
-            for info in &recovered.sealed {
-                values.push(self.open_sealed(info)?);
-            }
             for active in recovered.open.drain(..) {
                 values.push(entry_of(active));
             }
@@ -88,12 +86,8 @@ impl Opening {
             None => self.start_segment(&recovered)?,
         };
         if !self.read_only {
-            values.push(ValueEntry {
-                first: log.active.header().predecessor_sequence.saturating_add(1),
-                last: u64::MAX,
-                number: log.segment.id.number,
-                file: log.active.clone(),
-            });
+            let first = log.active.header().predecessor_sequence.saturating_add(1);
+            values.push(ValueEntry::whole(first, u64::MAX, log.segment.id.number, log.active.clone()));
         }
         let clock = CommitClock::new(recovered.end.commit_time, self.options.accept_clock_steps);
         let last_sequence = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
@@ -136,14 +130,6 @@ impl Opening {
             manifest: self.manifest,
             cache: self.cache,
         }))
-    }
-
-    fn open_sealed(&self, info: &crate::manifest::ValueFileInfo) -> Result<ValueEntry> {
-        let path = self.path.join(info.id.file_name(FileKind::Segment));
-        let store = self.manifest.state().store;
-        let cache = Arc::new(DirectoryCache(self.cache.clone()));
-        let file = Arc::new(SealedSegment::open(&*self.env.fs, &path, info, &store, Some(cache))?);
-        Ok(ValueEntry { first: info.sequence_first, last: info.sequence_last, number: info.id.number, file })
     }
 
     /// Goes on behind a clean-close mark.
@@ -237,13 +223,8 @@ fn log_at(
 
 fn entry_of(active: Arc<ActiveSegment>) -> ValueEntry {
     let header = *active.header();
-    let last = active.last_sequence();
-    ValueEntry {
-        first: header.predecessor_sequence.saturating_add(1),
-        last,
-        number: header.id.number,
-        file: active,
-    }
+    let first = header.predecessor_sequence.saturating_add(1);
+    ValueEntry::whole(first, active.last_sequence(), header.id.number, active)
 }
 
 /// Stands where a store that was opened for reading only has nothing to write to.
@@ -303,6 +284,7 @@ impl Inner {
         let ended = self.end_log();
         // Jobs look at `closed` every few hundred rows, and again when they have got one of these.
         drop(self.background.compacting.lock());
+        drop(self.background.packing.lock());
         drop(self.background.flushing.lock());
         drop(self.background.sealing.lock());
         self.background.log_ended.store(true, Ordering::SeqCst);

@@ -17,6 +17,7 @@ pub(crate) struct Counters {
     pub(crate) compactions: AtomicU64,
     pub(crate) table_bytes: AtomicU64,
     pub(crate) seals: AtomicU64,
+    pub(crate) packs: AtomicU64,
 }
 
 /// What the store is made of and what it did since it was opened.

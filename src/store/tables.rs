@@ -213,7 +213,7 @@ impl PlainOutput for PlainFile {
 }
 
 /// A file that keeps its name while somebody reads it.
-struct PinnedFile(Arc<FileHandle>);
+pub(crate) struct PinnedFile(pub(crate) Arc<FileHandle>);
 
 impl File for PinnedFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::authority::{Behind, look_behind};
 use super::survey::{Candidate, Survey};
-use super::{Cut, Leftover, LeftoverKind, LogEnd, RecoveryInput, lost, newest};
+use super::{Cut, Leftover, LeftoverKind, LogEnd, RecoveryInput, known_end, lost};
 use crate::codec::{FileId, FileKind};
 use crate::env::read_at_most;
 use crate::error::IoContext;
@@ -47,13 +47,8 @@ impl Expected {
 
 /// Reads all unsealed segments and decides. Writes nothing.
 pub(super) fn find(input: &RecoveryInput<'_>) -> Result<Log> {
-    let known = newest(input.sealed);
-    let end = LogEnd {
-        id: known.map_or(FileId { epoch: 0, number: 0 }, |info| info.id),
-        sequence: known.map_or(0, |info| info.sequence_last),
-        checksum: known.map_or(0, |info| info.last_checksum),
-        commit_time: 0,
-    };
+    let known = known_end(input);
+    let end = LogEnd { id: known.id, sequence: known.sequence, checksum: known.checksum, commit_time: 0 };
     let (candidates, file_number_max) = candidates(input)?;
     let mut surveys = follow(&candidates, end)?;
 
@@ -151,7 +146,8 @@ fn judge(input: &RecoveryInput<'_>, candidates: &[Candidate], mut log: Log) -> R
     let mut later_cuts = Vec::new();
     let in_chain = |id: FileId| log.chain.iter().any(|survey| survey.active.header().id == id);
     for candidate in candidates.iter().filter(|candidate| !in_chain(candidate.id)) {
-        if candidate.id.number < end.file {
+        // The last segment itself is not in the chain only if it became a pack.
+        if candidate.id.number <= end.file {
             log.leftovers.push(Leftover { id: candidate.id, why: LeftoverKind::Obsolete });
             continue;
         }

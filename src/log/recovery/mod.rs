@@ -1,6 +1,6 @@
 //! Opening the log after a clean close, a crash or a power cut.
 //!
-//! The manifest knows the sealed segments. Behind the newest of them stand a few unsealed ones (or sealed ones whose manifest edit was
+//! The manifest knows the sealed segments, and the packs that others became. Behind the newest of them stand a few unsealed ones (or sealed ones whose manifest edit was
 //! lost), each naming its predecessor and that one's last sequence number and checksum: the *chain*.
 //!
 //! 1. **The end of the log** is the first place X where no valid frame follows: torn, never written, or with contents that are not
@@ -29,14 +29,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::active::ActiveSegment;
-use super::change::LoggedChange;
+use super::change::{ChangeIter, LoggedChange};
 use super::seal::{SealRequest, info, seal};
 use super::{FRAME_GRID, Position, sealed};
 use crate::codec::{FileId, FileKind};
 use crate::env::{DirEntry, Fs};
 use crate::error::IoContext;
 use crate::limits::Limits;
-use crate::manifest::ValueFileInfo;
+use crate::manifest::{PackedEnd, ValueFileInfo};
 use crate::{Error, Result};
 
 use chain::Chained;
@@ -57,12 +57,17 @@ pub struct RecoveryInput<'a> {
     pub fs: &'a dyn Fs,
     /// The store's directory.
     pub dir: &'a Path,
-    /// What is in it. Files that are not segments, and segments in `sealed`, are passed over.
+    /// What is in it, without what the manifest says is obsolete. Files that are not segments, and segments in `sealed`, are passed
+    /// over.
     pub listing: &'a [DirEntry],
     /// The store.
     pub store: &'a [u8; 16],
-    /// The sealed segments that the manifest knows.
+    /// The sealed segments and packs that the manifest knows.
     pub sealed: &'a [ValueFileInfo],
+    /// The newest segment that became a pack.
+    pub packed_end: Option<PackedEnd>,
+    /// The changes of these files behind a sequence number, in order.
+    pub changes: &'a dyn Fn(u64) -> ChangeIter,
     /// The manifest's promise.
     pub promise: Position,
     /// Changes up to this sequence number are in the index: replay starts behind it.
@@ -188,9 +193,8 @@ pub fn recover(
     if input.mode == RecoveryMode::Write {
         // A segment's name may never have been made durable.
         input.fs.sync_dir(input.dir).context("sync", input.dir)?;
-        let known =
-            newest(input.sealed).map_or(Position::NONE, |info| Position::new(info.id.number, info.len));
-        recovered.promise = recovered.promise.min(known);
+        let known = known_end(input);
+        recovered.promise = recovered.promise.min(Position::new(known.id.number, known.len));
     }
     let last = found.chain.len().saturating_sub(1);
     // Were an empty segment removed from the middle of the chain, what is behind it would have to be in the manifest.
@@ -200,12 +204,8 @@ pub fn recover(
             index == last && linked && (recovered.closed_cleanly || planted!("append to recovered segment"));
         keep(input, segment, appendable, &mut recovered)?;
     }
-    if recovered.end.commit_time == 0
-        && let Some(newest) = newest(input.sealed)
-    {
-        let path = input.dir.join(newest.id.file_name(newest.kind));
-        let segment = sealed::SealedSegment::open(input.fs, &path, newest, input.store, None)?;
-        recovered.end.commit_time = segment.trailer().last_commit_time;
+    if recovered.end.commit_time == 0 {
+        recovered.end.commit_time = known_commit_time(input)?;
     }
     replay::replay(input, &recovered, replay)?;
     Ok(recovered)
@@ -272,6 +272,34 @@ fn keep(
 /// The newest of some sealed segments.
 fn newest(sealed: &[ValueFileInfo]) -> Option<&ValueFileInfo> {
     sealed.iter().filter(|info| info.kind == FileKind::Segment).max_by_key(|info| info.sequence_last)
+}
+
+/// The newest segment that the manifest knows, whether it is there or became a pack. Its commit time is not looked up.
+fn known_end(input: &RecoveryInput<'_>) -> PackedEnd {
+    let none =
+        PackedEnd { id: FileId { epoch: 0, number: 0 }, len: 0, sequence: 0, checksum: 0, commit_time: 0 };
+    let sealed = newest(input.sealed).map(|info| PackedEnd {
+        id: info.id,
+        len: info.len,
+        sequence: info.sequence_last,
+        checksum: info.last_checksum,
+        commit_time: 0,
+    });
+    let known = sealed.into_iter().chain(input.packed_end).max_by_key(|end| end.sequence);
+    known.unwrap_or(none)
+}
+
+/// When the last change that the manifest knows was committed; 0 if there is none.
+fn known_commit_time(input: &RecoveryInput<'_>) -> Result<i64> {
+    let packed = input.packed_end;
+    match newest(input.sealed) {
+        Some(newest) if packed.is_none_or(|end| end.sequence < newest.sequence_last) => {
+            let path = input.dir.join(newest.id.file_name(newest.kind));
+            let segment = sealed::SealedSegment::open(input.fs, &path, newest, input.store, None)?;
+            Ok(segment.trailer().last_commit_time)
+        }
+        _ => Ok(packed.map_or(0, |end| end.commit_time)),
+    }
 }
 
 /// Something durable cannot be read.

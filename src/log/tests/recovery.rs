@@ -264,6 +264,8 @@ fn replay_stops_at_the_first_error_of_the_index() {
         listing: &listing,
         store: &STORE,
         sealed: &[],
+        packed_end: None,
+        changes: &|_| Box::new(std::iter::empty()),
         promise: Position::NONE,
         flushed: 0,
         limits: &crate::limits::Limits::TINY,

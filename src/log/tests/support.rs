@@ -9,7 +9,7 @@ use super::mem_fs::MemFs;
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Fs, write_all_at};
 use crate::log::*;
-use crate::manifest::ValueFileInfo;
+use crate::manifest::{PackedEnd, ValueFileInfo};
 use crate::model::*;
 
 pub(crate) const STORE: [u8; 16] = *b"a store of tests";
@@ -260,6 +260,21 @@ pub(crate) struct Known {
     pub sealed: Vec<ValueFileInfo>,
     pub promise: Position,
     pub flushed: u64,
+    pub packed_end: Option<PackedEnd>,
+}
+
+/// The changes of sealed segments behind `after`.
+fn changes_of(fs: &MemFs, sealed: &[ValueFileInfo], after: u64) -> ChangeIter {
+    let mut sealed: Vec<_> = sealed.iter().filter(|info| info.sequence_last > after).collect();
+    sealed.sort_by_key(|info| info.sequence_first);
+    let mut all: Vec<crate::Result<LoggedChange>> = Vec::new();
+    for info in sealed {
+        match SealedSegment::open(fs, &path_of(info.id), info, &STORE, None) {
+            Ok(segment) => all.extend(Arc::new(segment).changes(after, u64::MAX)),
+            Err(error) => all.push(Err(error)),
+        }
+    }
+    Box::new(all.into_iter())
 }
 
 impl Known {
@@ -270,12 +285,17 @@ impl Known {
     ) -> crate::Result<(Recovered, Vec<LoggedChange>)> {
         let dir = Path::new(DIR);
         let listing = fs.read_dir(dir).unwrap();
+        let fs_of = fs.clone();
+        let sealed = self.sealed.clone();
+        let changes = move |after| -> ChangeIter { changes_of(&fs_of, &sealed, after) };
         let input = RecoveryInput {
             fs: &**fs,
             dir,
             listing: &listing,
             store: &STORE,
             sealed: &self.sealed,
+            packed_end: self.packed_end,
+            changes: &changes,
             promise: self.promise,
             flushed: self.flushed,
             limits: &crate::limits::Limits::TINY,
@@ -296,6 +316,6 @@ impl Known {
         for leftover in &recovered.leftovers {
             fs.remove_file(&path_of(leftover.id)).unwrap();
         }
-        Self { sealed, promise: recovered.promise, flushed: self.flushed }
+        Self { sealed, promise: recovered.promise, ..self.clone() }
     }
 }

@@ -48,6 +48,13 @@ fn history() -> Vec<Vec<Edit>> {
             Edit::Intent { id: FileId { epoch: 2, number: 16 }, kind: FileKind::ViewCheckpoint },
         ],
         vec![Edit::RemoveValueFile(id(15)), Edit::Deleted(id(12))],
+        vec![Edit::SetPackedEnd(PackedEnd {
+            id: id(3),
+            len: 8192,
+            sequence: 10,
+            checksum: 0xdead_beef,
+            commit_time: -7,
+        })],
     ]
 }
 

@@ -147,6 +147,19 @@ fn a_merge_may_be_installed_part_by_part() {
 }
 
 #[test]
+fn the_end_of_the_log_is_known_where_its_newest_segment_became_a_pack() {
+    let end = |sequence| PackedEnd { id: id(5), len: 4096, sequence, checksum: 7, commit_time: 1 };
+    let packed = |files: &[ValueFileInfo], end| State { packed_end: end, ..with_values(files.to_vec()) };
+    let (first, second) = (pack(9, [1, 10], [b"", b""]), segment(6, [11, 20]));
+    check(&packed(std::slice::from_ref(&first), Some(end(10)))).unwrap();
+    check(&packed(&[first.clone(), second.clone()], Some(end(10)))).unwrap();
+    check(&packed(&[first.clone(), second], None)).unwrap();
+    assert_eq!(broken(&packed(std::slice::from_ref(&first), None)), Rule::PackedEnd);
+    assert_eq!(broken(&packed(std::slice::from_ref(&first), Some(end(9)))), Rule::PackedEnd);
+    assert_eq!(broken(&packed(&[first], Some(end(11)))), Rule::PackedEnd, "what it names is in no file");
+}
+
+#[test]
 fn a_value_file_has_sane_counts() {
     let one = |change: fn(&mut ValueFileInfo)| {
         let mut file = segment(5, [1, 10]);

@@ -88,7 +88,7 @@ fn the_newest_content_needs_only_the_front_of_its_group() {
     let cache = Arc::new(MapCache::default());
     let pack = Pack::open(&*fs, &path_of(info.id), &info, &STORE, Some(cache.clone())).unwrap();
     let newest = Address { sequence: 64, slot: 0 };
-    assert_eq!(pack.read_content(newest).unwrap(), noise(31, 20_000).slice(..10_031));
+    assert_eq!(pack.read_alone(newest).unwrap(), noise(31, 20_000).slice(..10_031));
     assert_eq!(cache.puts.load(Ordering::SeqCst), 2);
 }
 

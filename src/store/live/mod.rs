@@ -1,10 +1,10 @@
 //! The change feed of a store that another process may be writing to, read from the log without the store's lock.
 //!
 //! ```text
-//!  segment A ── frame ── frame ── frame │ segment B ── frame ── frame ── frame ── (nothing yet)
-//!                          ▲ give                                  ▲ scan
+//!  pack, segment (sealed) │ segment A ── frame ── frame ── frame │ segment B ── frame ── frame ── frame ── (nothing yet)
+//!  └ from directories ────┘                   ▲ give                                  ▲ scan
 //! ```
-//! Two cursors run over the frames. *Scan* reads ahead to the end of what is written: it learns how far the log is known to be durable
+//! What the manifest says is sealed is durable and is read from directories. Behind it two cursors run over the frames. *Scan* reads ahead to the end of what is written: it learns how far the log is known to be durable
 //! (every frame carries that promise) and which revisions were hidden. *Give* follows it and hands out what the promise covers.
 //!
 //! 1. Only what is promised durable is given out: what a crash may take back was never seen.
@@ -13,7 +13,9 @@
 //! 4. Nothing is written, and no lock is taken or needed. No valid frame where the promise says there is one is damage; elsewhere it
 //!    is the end for now.
 //!
-//! The writer moves on to a next segment whose header names the present one; it is found by listing the directory. Rejected:
+//! The writer moves on to a next segment whose header names the present one; it is found by listing the directory. It may have become a
+//! pack and be gone before it was seen: when nothing follows and the files are others than before, the manifest is read again, and the
+//! feed goes on behind its cursor in what is sealed now. Rejected:
 //! notification by the operating system (polling a closed file costs a read every 50 ms; notifications need a thread and differ by system).
 
 mod cursor;
@@ -23,16 +25,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::revision::conceal;
+use super::values::ValueMap;
 use crate::codec::{FileId, FileKind};
 use crate::env::Env;
 use crate::error::IoContext;
-use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS};
-use crate::log::{Change, DecodedRecord, Frame, FrameKind, Position, SegmentHeader};
+use crate::index::levels::IndexView;
+use crate::log::{Change, ChangeIter, Frame, FrameKind, LoggedChange, Position, SegmentHeader};
 use crate::manifest::State;
 use crate::model::{Annotation, Entity, FieldMask, Fields, Row, Timestamp};
 use crate::{Error, Result};
 use cursor::{Cursor, Link};
-use gate::read_gate;
+use gate::{Sealed, read_sealed};
 
 /// How often the log is looked at while nothing comes.
 const POLL: Duration = Duration::from_millis(50);
@@ -78,22 +81,19 @@ pub struct LiveChanges {
     cursor: u64,
     scan: Option<Cursor>,
     give: Option<Cursor>,
-    /// Where the first segment is looked for while there is none.
-    start: Start,
+    /// What is sealed and not given out yet.
+    sealed: Option<ChangeIter>,
+    /// What the first unsealed segment follows.
+    start: Link,
+    /// The names of the value files when the manifest was read.
+    names: Vec<String>,
     /// The log is known to be durable up to here.
     promise: Position,
-    /// What was sealed when the manifest was read is durable as well.
+    /// The last change of what was sealed when the manifest was read.
     sealed_up_to: u64,
     /// Knows annotations and nothing else.
     gate: IndexView,
     failed: bool,
-}
-
-/// What the first segment follows, or which it is.
-#[derive(Clone, Copy)]
-enum Start {
-    At(FileId),
-    Behind(Link),
 }
 
 impl LiveChanges {
@@ -113,10 +113,8 @@ impl LiveChanges {
         if !env.fs.exists(dir).context("look for a store in", dir)? {
             return Err(Error::invalid(format!("there is no store in {}", dir.display())));
         }
-        let (state, gate) = read_gate(&env, dir)?;
-        let flushed = state.flushed.get(&KEYSPACE_ANNOTATIONS).copied().unwrap_or(0);
-        let start = start_for(&state, after.min(flushed));
-        let sealed_up_to = state.value_files.values().map(|info| info.sequence_last).max().unwrap_or(0);
+        let names = value_file_names(&env, dir)?;
+        let Sealed { state, gate, values } = read_sealed(&env, dir, after)?;
         let mut live = Self {
             env,
             dir: dir.to_path_buf(),
@@ -124,18 +122,50 @@ impl LiveChanges {
             cursor: after,
             scan: None,
             give: None,
-            start,
-            promise: Position::new(state.promise.0, state.promise.1),
-            sealed_up_to,
+            sealed: None,
+            start: log_start(&state),
+            names,
+            promise: Position::NONE,
+            sealed_up_to: 0,
             gate,
             failed: false,
         };
-        live.scan_all()?;
-        let last = live.scan.as_ref().map_or(0, |scan| scan.last_sequence);
-        if after > last {
-            return Err(Error::CursorLost { cursor: after, last });
-        }
+        live.begin(&state, &values)?;
         Ok(live)
+    }
+
+    /// Begins behind the cursor in what is sealed, and behind that in the log.
+    fn begin(&mut self, state: &State, values: &ValueMap) -> Result<()> {
+        self.start = log_start(state);
+        self.sealed_up_to = self.start.sequence;
+        self.promise = Position::new(state.promise.0, state.promise.1);
+        (self.scan, self.give, self.sealed) = (None, None, None);
+        if self.cursor < self.sealed_up_to {
+            self.sealed = Some(values.changes(self.cursor));
+        }
+        self.scan_all()?;
+        let last = self.scan.as_ref().map_or(0, |scan| scan.last_sequence).max(self.sealed_up_to);
+        if self.cursor > last {
+            return Err(Error::CursorLost { cursor: self.cursor, last });
+        }
+        Ok(())
+    }
+
+    /// Reads the manifest again if the value files are others than when it was read; whether there is more to give out now.
+    fn look_again(&mut self) -> Result<bool> {
+        let names = value_file_names(&self.env, &self.dir)?;
+        if names == self.names {
+            return Ok(false);
+        }
+        self.names = names;
+        let Sealed { state, gate, values } = read_sealed(&self.env, &self.dir, self.cursor)?;
+        if log_start(&state).sequence <= self.cursor {
+            return Ok(false);
+        }
+        probe!("live feed: goes on in what was sealed meanwhile");
+        self.gate = gate;
+        self.begin(&state, &values)?;
+        Ok(true)
     }
 
     /// The sequence number to pass as `after` to go on behind what was given out.
@@ -178,11 +208,22 @@ impl LiveChanges {
     fn next_change(&mut self) -> Result<Option<LiveChange>> {
         let mut scanned = false;
         loop {
+            if let Some(sealed) = &mut self.sealed {
+                match sealed.next().transpose()? {
+                    Some(change) => {
+                        let change = self.shown(change)?;
+                        self.cursor = change.sequence;
+                        return Ok(Some(change));
+                    }
+                    None if self.cursor < self.sealed_up_to => return Err(self.missing_sealed()),
+                    None => self.sealed = None,
+                }
+            }
             if let Some(record) = self.give.as_mut().and_then(|give| give.pending.pop_front()) {
                 if record.change.sequence <= self.cursor {
                     continue;
                 }
-                let change = self.shown(record)?;
+                let change = self.shown(record.change)?;
                 self.cursor = change.sequence;
                 return Ok(Some(change));
             }
@@ -190,6 +231,10 @@ impl LiveChanges {
                 continue;
             }
             if scanned {
+                if self.look_again()? {
+                    scanned = false;
+                    continue;
+                }
                 return Ok(None);
             }
             scanned = true;
@@ -201,10 +246,7 @@ impl LiveChanges {
     fn advance_give(&mut self) -> Result<bool> {
         let Some(give) = &mut self.give else { return Ok(false) };
         match give.read()? {
-            Some(frame)
-                if Position::new(give.id.number, frame.end()) <= self.promise
-                    || frame.head.next_sequence() <= self.sealed_up_to.saturating_add(1) =>
-            {
+            Some(frame) if Position::new(give.id.number, frame.end()) <= self.promise => {
                 let wanted = frame.head.next_sequence().saturating_sub(1) > self.cursor;
                 if wanted && frame.head.kind.has_records() {
                     give.pending = frame.records(&give.path)?.into();
@@ -244,13 +286,16 @@ impl LiveChanges {
         Error::corrupt(path, self.give_at(), expected, "none", format!("changes behind {}", self.cursor))
     }
 
+    fn missing_sealed(&self) -> Error {
+        let expected = format!("changes up to {}, which are sealed", self.sealed_up_to);
+        let found = format!("an end behind {}", self.cursor);
+        Error::corrupt(&self.dir, 0, expected, found, "the change feed")
+    }
+
     /// Reads ahead to the end of what is written.
     fn scan_all(&mut self) -> Result<()> {
         if self.scan.is_none() {
-            self.scan = match self.start {
-                Start::At(id) => self.open_segment(id)?,
-                Start::Behind(link) => self.successor(link)?,
-            };
+            self.scan = self.successor(self.start)?;
             self.give = self.scan.clone();
         }
         loop {
@@ -338,22 +383,12 @@ impl LiveChanges {
             .collect())
     }
 
-    fn open_segment(&mut self, id: FileId) -> Result<Option<Cursor>> {
-        let Some((cursor, header)) = self.open_cursor(id)? else {
-            let path = self.dir.join(id.file_name(FileKind::Segment));
-            return Err(Error::corrupt(&path, 0, "the header of a segment", "none", "the change feed"));
-        };
-        self.promise = self.promise.max(header.promise);
-        Ok(Some(cursor))
-    }
-
     fn open_cursor(&self, id: FileId) -> Result<Option<(Cursor, SegmentHeader)>> {
         Cursor::open(&*self.env.fs, &self.dir, &self.store, id)
     }
 
     /// The change without what is hidden.
-    fn shown(&self, record: DecodedRecord) -> Result<LiveChange> {
-        let logged = record.change;
+    fn shown(&self, logged: LoggedChange) -> Result<LiveChange> {
         let kind = match logged.change {
             Change::Annotation(annotation) => LiveChangeKind::Annotation(annotation),
             Change::Revision { entity, row, .. } => {
@@ -380,19 +415,28 @@ impl LiveChanges {
     }
 }
 
-/// Where to begin for changes behind `after`.
-fn start_for(state: &State, after: u64) -> Start {
-    let next = after.saturating_add(1);
-    let inside =
-        state.value_files.values().find(|info| (info.sequence_first..=info.sequence_last).contains(&next));
-    let last = state.value_files.values().max_by_key(|info| info.id.number);
-    match (inside, last) {
-        (Some(info), _) => Start::At(info.id),
-        (None, Some(last)) => {
-            Start::Behind(Link { id: last.id, sequence: last.sequence_last, checksum: last.last_checksum })
-        }
-        (None, None) => Start::Behind(Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 }),
-    }
+/// What the first segment behind the sealed ones follows.
+fn log_start(state: &State) -> Link {
+    let segments = state.value_files.values().filter(|info| info.kind == FileKind::Segment);
+    let sealed = segments.max_by_key(|info| info.sequence_last).map(|info| Link {
+        id: info.id,
+        sequence: info.sequence_last,
+        checksum: info.last_checksum,
+    });
+    let packed = state.packed_end.map(|end| Link { id: end.id, sequence: end.sequence, checksum: end.checksum });
+    let none = Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 };
+    sealed.into_iter().chain(packed).max_by_key(|link| link.sequence).unwrap_or(none)
+}
+
+/// The names of segments and packs.
+fn value_file_names(env: &Env, dir: &Path) -> Result<Vec<String>> {
+    let entries = env.fs.read_dir(dir).context("list", dir)?;
+    let kinds = [FileKind::Segment, FileKind::Pack];
+    let named = |name: &str| FileId::parse(name).is_some_and(|(_, kind)| kinds.contains(&kind));
+    let mut names: Vec<String> =
+        entries.into_iter().map(|entry| entry.name).filter(|name| named(name)).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 impl std::fmt::Debug for LiveChanges {

@@ -1,0 +1,172 @@
+//! Packing: sealed segments are rewritten so that the revisions of one entity stand together (design §6).
+//!
+//! ```text
+//! announce the pack ─ write it ─ sync it ─ sync its name ─ verify it ─ one manifest edit ─ exchange the value map ─ delete the segment
+//! └────── a crash here leaves the segment; what was written is removed at the next open ──┘└── a crash here leaves the pack ──┘
+//! ```
+//!
+//! 1. **The source is deleted only after its successor is durable and audited.** Every content was decoded again and compared with its
+//!    digest while the pack was made; then the file is read back: all checksums, and that directory, locators and groups agree.
+//! 2. One edit of the manifest removes the segment and adds the pack. If it was the newest segment, the edit remembers its end, which the
+//!    header of the segment behind it names.
+//! 3. Whoever has the old value map reads on from the segment; its name goes when the last of them is done.
+//! 4. A segment that is damaged is not packed and nothing is latched: it is as readable as before, and `check` names what is wrong.
+//! 5. Sealed segments are durable, so nothing here waits for the log.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::inner::Inner;
+use super::values::ValueEntry;
+use crate::codec::{FileId, FileKind};
+use crate::error::IoContext;
+use crate::log::{SealedSegment, VerifyDepth};
+use crate::manifest::{Edit, PackedEnd, ValueFileInfo};
+use crate::pack::{PackInput, PackOptions, PackRequest, Rectangle, pack};
+use crate::{Error, Result};
+
+impl Inner {
+    /// The oldest segment that is to be packed.
+    pub(crate) fn next_to_pack(&self) -> Option<ValueFileInfo> {
+        let state = self.manifest.state();
+        let unpackable = self.background.unpackable.lock();
+        let segments = state.value_files.values().filter(|file| {
+            file.kind == FileKind::Segment && file.records > 0 && !unpackable.contains(&file.id)
+        });
+        segments.min_by_key(|file| file.sequence_first).cloned()
+    }
+
+    /// Packs one segment; `false` if there is none to pack. `Cancelled` leaves everything as it was.
+    pub(crate) fn pack_one(self: &Arc<Self>, cancel: &dyn Fn() -> bool) -> Result<bool> {
+        let _one_at_a_time = self.background.packing.lock();
+        self.check_writable()?;
+        let Some(segment) = self.next_to_pack() else { return Ok(false) };
+        self.pack_segment(&segment, cancel)?;
+        Ok(true)
+    }
+
+    fn pack_segment(&self, info: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
+        let handle = self.manifest.files().open(info.id, FileKind::Segment)?;
+        let store = self.manifest.state().store;
+        let path = handle.path().to_path_buf();
+        let opened = SealedSegment::open_file(handle.file().clone(), &path, info, &store, None);
+        let Some(segment) = self.packable(info.id, opened)? else { return Ok(()) };
+        let end = PackedEnd {
+            id: info.id,
+            len: info.len,
+            sequence: info.sequence_last,
+            checksum: info.last_checksum,
+            commit_time: segment.trailer().last_commit_time,
+        };
+        let input = PackInput::Segment(Arc::new(segment));
+        let rectangle = Rectangle {
+            sequence_first: info.sequence_first,
+            sequence_last: info.sequence_last,
+            entity_first: info.entity_first.clone(),
+            entity_last: info.entity_last.clone(),
+        };
+        let made = self.make_pack(&[input], rectangle, info, PackOptions::FAST, cancel);
+        let Some((pack, entry)) = self.packable(info.id, made)? else { return Ok(()) };
+        let _installing = self.install_lock.lock();
+        let mut edits = vec![Edit::RemoveValueFile(info.id), Edit::AddValueFile(pack)];
+        if self.manifest.state().packed_end.is_none_or(|before| before.sequence < end.sequence) {
+            edits.push(Edit::SetPackedEnd(end));
+        }
+        if planted!("segment deleted before its pack is installed") {
+            let _ = self.env.fs.remove_file(&path);
+        }
+        self.with_reserve(|| self.manifest.commit(edits.clone()))?;
+        let _exchanging = self.view_lock.lock();
+        self.values.store(Arc::new(self.values.load().replaced(&[info.id.number], [entry])));
+        probe!("pack: installed");
+        self.counters.packs.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What was made of a file, or `None` if it is damaged: then it stays as it is.
+    fn packable<T>(&self, id: FileId, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(made) => Ok(Some(made)),
+            Err(error @ (Error::Corrupt(_) | Error::Unsupported { .. })) => {
+                probe!("pack: damaged file left as it is");
+                tracing::error!(%error, file = id.number, "a value file cannot be packed and stays as it is: run check");
+                self.background.unpackable.lock().insert(id);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a pack, audits it and makes it durable. After an error its file is gone, or will be at the next opening.
+    fn make_pack(
+        &self,
+        inputs: &[PackInput],
+        rectangle: Rectangle,
+        newest: &ValueFileInfo,
+        options: PackOptions,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<(ValueFileInfo, ValueEntry)> {
+        let announced = self.manifest.announce(FileKind::Pack, 1)?;
+        let Some(id) = announced.first().copied() else {
+            return Err(Error::invalid("internal: no file number"));
+        };
+        let request = PackRequest {
+            store: self.manifest.state().store,
+            id,
+            rectangle,
+            generation: newest.generation.saturating_add(1),
+            annotation_watermark: newest.annotation_watermark,
+            last_checksum: newest.last_checksum,
+            options: PackOptions {
+                group_contents: self.options.limits.pack_group_contents,
+                directory_records: self.options.limits.pack_directory_records,
+                ..options
+            },
+        };
+        let made = self.write_pack(inputs, &request, cancel);
+        if let Err(error) = &made
+            && matches!(
+                error,
+                Error::OutOfSpace { .. }
+                    | Error::Cancelled
+                    | Error::Corrupt(_)
+                    | Error::Unsupported { .. }
+            )
+            && let Err(error) = self.give_up_pack(id)
+        {
+            tracing::warn!(%error, "could not remove a pack that was not finished");
+        }
+        made
+    }
+
+    fn write_pack(
+        &self,
+        inputs: &[PackInput],
+        request: &PackRequest,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<(ValueFileInfo, ValueEntry)> {
+        let fs = &self.env.fs;
+        let path = self.manifest.files().path(request.id, FileKind::Pack);
+        let info = pack(&**fs, &path, inputs, request, cancel)?;
+        let dir = self.manifest.dir();
+        if !planted!("pack name not synced") {
+            fs.sync_dir(dir).context("sync the directory", dir)?;
+        }
+        let entry = ValueEntry::open(&self.manifest, &info, Some(&self.cache))?;
+        entry.file.verify_stored(VerifyDepth::Stored, cancel)?;
+        Ok((info, entry))
+    }
+
+    /// Removes a pack that is not wanted any more.
+    fn give_up_pack(&self, id: FileId) -> Result<()> {
+        let path = self.manifest.files().path(id, FileKind::Pack);
+        match self.env.fs.remove_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => other.context("remove", &path)?,
+        }
+        let dir = self.manifest.dir();
+        self.env.fs.sync_dir(dir).context("sync the directory", dir)?;
+        self.manifest.commit(vec![Edit::IntentDone(id)]).map(drop)
+    }
+}
