@@ -54,10 +54,16 @@ pub const ALL: &[(&str, &str)] = &[
     ("flush ahead of the log", "a table is installed with rows that the log may lose"),
     ("commit boundary lost", "every change of a batch is a commit boundary"),
     ("cas outside the section", "what was looked up is not checked again where numbers are given out"),
-    ("segment deleted before its pack is installed", "the source of a pack is deleted before the manifest says so"),
+    (
+        "segment deleted before its pack is installed",
+        "the source of a pack is deleted before the manifest says so",
+    ),
     ("pack name not synced", "the directory is not synced for a new pack"),
     ("pack not synced", "a pack is installed without having been synced"),
-    ("pack not audited", "a group that was garbled on its way is neither decoded nor compared with its digests"),
+    (
+        "pack not audited",
+        "a group that was garbled on its way is neither decoded nor compared with its digests",
+    ),
     ("filter has a false negative", "one entity of a table is not in its filter"),
 ];
 

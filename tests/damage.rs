@@ -106,7 +106,7 @@ fn an_undamaged_copy_is_read_whole() {
     let (_machine, store) = open(&image.files).expect("it opens");
     assert!(survey(&store, &image.model).errors.is_empty());
     assert_eq!(findings(&store).expect("a check"), Vec::<String>::new());
-    let kinds = ["manifest", "seg", "tab", "kv"];
+    let kinds = ["manifest", "seg", "pack", "tab", "kv"];
     assert!(
         kinds.iter().all(|kind| image.files.keys().any(|name| name.ends_with(kind))),
         "{:?}",

@@ -27,11 +27,22 @@ fn child(role: &str, store: &Path) -> Child {
     command.spawn().expect("a child process")
 }
 
+/// A store that was dropped without being closed is locked until its background work has stopped.
+fn open_when_free(path: &Path) -> Store {
+    for _ in 0..1000 {
+        match open(path) {
+            Err(recension::Error::Locked { .. }) => std::thread::sleep(Duration::from_millis(5)),
+            opened => return opened.expect("the store opens"),
+        }
+    }
+    panic!("the store stays locked");
+}
+
 #[test]
 fn a_child_process() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let path = std::env::var(STORE).expect("a store");
-    let store = open(Path::new(&path)).expect("the store opens");
+    let store = open_when_free(Path::new(&path));
     match role.as_str() {
         "hold" => {
             println!("\nholding");

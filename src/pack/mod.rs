@@ -40,11 +40,11 @@ mod reader;
 mod verify;
 mod write;
 
+pub use crate::log::VerifyDepth as Depth;
 pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GROUP_RAW_MAX, GroupHeader, Member, entity_hash};
 pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};
 pub use plan::PackInput;
 pub use reader::Pack;
-pub use crate::log::VerifyDepth as Depth;
 pub use write::{PackRequest, pack};
 
 /// How packs are made. Part of what decides the bytes.

@@ -98,7 +98,7 @@ impl Inner {
     }
 
     /// Ends the active segment, if it holds anything: the next frame goes to a new one.
-    fn roll_over(self: &Arc<Self>) -> Result<()> {
+    pub(crate) fn roll_over(self: &Arc<Self>) -> Result<()> {
         loop {
             {
                 let mut pipeline = self.pipeline.lock();

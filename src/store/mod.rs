@@ -81,7 +81,8 @@ impl std::fmt::Debug for Progress<'_> {
     }
 }
 
-/// An open store. Clones are handles of the same store; it is closed by [`Store::close`] or when the last handle is dropped.
+/// An open store. Clones are handles of the same store; it is closed by [`Store::close`] or when the last handle is dropped. A drop does not
+/// wait for background work, which may then keep the store locked for a moment.
 ///
 /// Reads and commits block the calling thread for as long as the disk needs: from asynchronous code call them through the
 /// executor's `spawn_blocking`, or use [`Store::submit`] and await the ticket.
@@ -341,6 +342,15 @@ impl Store {
     /// What the disk says; `Cancelled`.
     pub fn compact(&self, full: bool, progress: &mut Progress<'_>) -> Result<()> {
         self.inner().compact(full, progress)
+    }
+
+    /// Packs everything written so far: ends the segment that is being written, seals it, and rewrites all segments as packs, in which the
+    /// revisions of an entity are compressed together. Cancelled, it keeps what is done.
+    ///
+    /// # Errors
+    /// What the disk says; `Cancelled`.
+    pub fn pack(&self, progress: &mut Progress<'_>) -> Result<()> {
+        self.inner().pack_all(progress)
     }
 
     /// Makes a second, independent store in `to` out of links to this one's files, while this one is in use.

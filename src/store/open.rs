@@ -280,8 +280,13 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
         frames: cut.frames,
     };
     report.cuts = recovered.cuts.iter().map(cut).collect();
-    let opening = Opening { env, path, options, budget, read_only, manifest, cache, values, view, report, lock };
-    Ok(Store::from_inner(opening.finish(recovered)?))
+    let opening =
+        Opening { env, path, options, budget, read_only, manifest, cache, values, view, report, lock };
+    let inner = opening.finish(recovered)?;
+    if !read_only {
+        inner.pack_in_background();
+    }
+    Ok(Store::from_inner(inner))
 }
 
 /// Takes replayed changes into memtables, flushing as they fill up.

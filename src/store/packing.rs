@@ -13,10 +13,12 @@
 //! 4. A segment that is damaged is not packed and nothing is latched: it is as readable as before, and `check` names what is wrong.
 //! 5. Sealed segments are durable, so nothing here waits for the log.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Progress;
 use super::inner::Inner;
 use super::values::ValueEntry;
 use crate::codec::{FileId, FileKind};
@@ -44,6 +46,34 @@ impl Inner {
         let Some(segment) = self.next_to_pack() else { return Ok(false) };
         self.pack_segment(&segment, cancel)?;
         Ok(true)
+    }
+
+    /// Ends the active segment and packs all that there is.
+    pub(crate) fn pack_all(self: &Arc<Self>, progress: &mut Progress<'_>) -> Result<()> {
+        self.check_writable()?;
+        self.roll_over()?;
+        // Whoever rolled over, the group that did is written now, and its segment queued for sealing.
+        self.sync()?;
+        self.seal_all()?;
+        let progress = RefCell::new(progress);
+        let mut done = 0;
+        while let Some(next) = self.next_to_pack() {
+            let of = self.bytes_to_pack().saturating_add(done);
+            progress.borrow_mut().step("pack", done, of)?;
+            let stop = || self.is_ending() || progress.borrow_mut().step("pack", done, of).is_err();
+            self.latching(self.pack_one(&stop))?;
+            done = done.saturating_add(next.len);
+        }
+        progress.borrow_mut().step("pack", done, done)
+    }
+
+    /// Bytes of segments that wait to be packed.
+    pub(crate) fn bytes_to_pack(&self) -> u64 {
+        let state = self.manifest.state();
+        let unpackable = self.background.unpackable.lock();
+        let waiting = state.value_files.values();
+        let waiting = waiting.filter(|it| it.kind == FileKind::Segment && !unpackable.contains(&it.id));
+        waiting.map(|file| file.len).sum()
     }
 
     fn pack_segment(&self, info: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
@@ -128,10 +158,7 @@ impl Inner {
         if let Err(error) = &made
             && matches!(
                 error,
-                Error::OutOfSpace { .. }
-                    | Error::Cancelled
-                    | Error::Corrupt(_)
-                    | Error::Unsupported { .. }
+                Error::OutOfSpace { .. } | Error::Cancelled | Error::Corrupt(_) | Error::Unsupported { .. }
             )
             && let Err(error) = self.give_up_pack(id)
         {

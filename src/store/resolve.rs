@@ -216,7 +216,9 @@ impl Inner {
             return Ok(false);
         }
         match (head.digest, head.content) {
-            (None, Some(reference)) => Ok(self.values().digest(entity.as_bytes(), reference.address)? == digest),
+            (None, Some(reference)) => {
+                Ok(self.values().digest(entity.as_bytes(), reference.address)? == digest)
+            }
             _ => Ok(true),
         }
     }

@@ -183,7 +183,9 @@ impl Revision {
         match self.entry.row.content {
             // It would tell whether a guess is right.
             Some(_) if self.is_hidden_now()? => Ok(None),
-            Some(reference) => self.inner.values().digest(self.entry.entity.as_bytes(), reference.address).map(Some),
+            Some(reference) => {
+                self.inner.values().digest(self.entry.entity.as_bytes(), reference.address).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -194,7 +196,9 @@ impl Revision {
     /// As for [`Revision::content`].
     pub fn content_unhidden(&self) -> Result<Content> {
         match self.entry.row.content {
-            Some(reference) => self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present),
+            Some(reference) => {
+                self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present)
+            }
             None => self.content(),
         }
     }

@@ -23,9 +23,7 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
 use crate::error::IoContext;
 use crate::index::levels::IndexView;
-use crate::log::{
-    ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SegmentHeader,
-};
+use crate::log::{ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::manifest::{Edit, Manifest, StoreLock};
 use crate::{Error, Result};
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::inner::Inner;
+use super::options::Packing;
 use crate::Result;
 use crate::codec::FileKind;
 
@@ -34,6 +35,10 @@ pub struct Stats {
     pub segments: (u64, u64),
     /// The segment being written: bytes used.
     pub active_segment_bytes: u64,
+    /// Packs: files and bytes.
+    pub packs: (u64, u64),
+    /// Segments that are sealed and wait to be packed: files and bytes. Damaged ones wait for ever: see `check`.
+    pub packs_waiting: (u64, u64),
     /// Tables by level: files and bytes.
     pub levels: Vec<(u64, u64)>,
     /// Tables of annotations: files and bytes.
@@ -44,7 +49,7 @@ pub struct Stats {
     pub memtable: (u64, u64),
     /// Memtables that wait for their flush.
     pub memtables_waiting: u64,
-    /// Content bytes in sealed segments: uncompressed and as stored.
+    /// Content bytes in sealed segments and packs: uncompressed and as stored.
     pub contents: (u64, u64),
     /// Files in `lost/`: number and bytes.
     pub lost: (u64, u64),
@@ -56,6 +61,8 @@ pub struct Stats {
     pub written: (u64, u64, u64),
     /// Since opening: flushes, compactions, seals.
     pub jobs: (u64, u64, u64),
+    /// Since opening: packs made.
+    pub packed: u64,
     /// Since opening: commits delayed, and commits stopped, because background work fell behind.
     pub throttled: (u64, u64),
     /// Why the store takes no more writes, if so.
@@ -84,12 +91,19 @@ impl Inner {
                 load(&self.counters.compactions),
                 load(&self.counters.seals),
             ),
+            packed: load(&self.counters.packs),
             throttled: (load(&self.counters.delays), load(&self.counters.stops)),
             latched: self.latch.get().map(ToString::to_string),
             ..Stats::default()
         };
-        for file in state.value_files.values().filter(|file| file.kind == FileKind::Segment) {
-            add(&mut stats.segments, file.len);
+        for file in state.value_files.values() {
+            match file.kind {
+                FileKind::Pack => add(&mut stats.packs, file.len),
+                _ => add(&mut stats.segments, file.len),
+            }
+            if file.kind == FileKind::Segment && self.options.packing == Packing::InBackground {
+                add(&mut stats.packs_waiting, file.len);
+            }
             stats.contents.0 = stats.contents.0.saturating_add(file.raw_bytes);
             stats.contents.1 = stats.contents.1.saturating_add(file.stored_bytes);
         }

@@ -131,7 +131,9 @@ impl Merged {
                 match part.changes.peek() {
                     // An error comes at once: what is behind it is not known.
                     Some(Err(error)) => return Some(Err(error.clone())),
-                    Some(Ok(change)) if first.as_ref().is_none_or(|(lowest, _)| change.sequence < *lowest) => {
+                    Some(Ok(change))
+                        if first.as_ref().is_none_or(|(lowest, _)| change.sequence < *lowest) =>
+                    {
                         first = Some((change.sequence, part));
                     }
                     _ => {}

@@ -113,7 +113,8 @@ fn the_format_is_that_of_the_golden_file() {
     assert!(golden == bytes, "the bytes that are written have changed");
     let read = whole(&golden);
     assert!(read.clean);
-    assert_eq!(read.number, 11);
+    assert_eq!(read.number, 12);
+    assert_eq!(read.state.packed_end.map(|end| (end.sequence, end.commit_time)), Some((10, -7)));
     let state = &read.state;
     assert_eq!((state.incarnation, state.epoch, state.next_file), (100, 2, 129));
     assert_eq!(state.tables.len(), 1);

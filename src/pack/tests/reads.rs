@@ -119,7 +119,10 @@ fn another_file_than_the_manifests_is_refused() {
     };
     assert_eq!(open(&info, &STORE), Ok(()));
     assert_eq!(open(&info, &[1; 16]), Err(ErrorKind::Corrupt));
-    let changes: [fn(&mut crate::manifest::ValueFileInfo); 9] = [
+    // Of a part that is left of it between the steps of a merge it may be the file.
+    let part = crate::manifest::ValueFileInfo { entity_first: "B".into(), ..info.clone() };
+    assert_eq!(open(&part, &STORE), Ok(()));
+    let changes: [fn(&mut crate::manifest::ValueFileInfo); 7] = [
         |info| info.generation += 1,
         |info| info.sequence_first += 1,
         |info| info.sequence_last += 1,
@@ -127,8 +130,6 @@ fn another_file_than_the_manifests_is_refused() {
         |info| info.id.number += 1,
         |info| info.annotation_watermark += 1,
         |info| info.last_checksum += 1,
-        |info| info.entity_first = "A".into(),
-        |info| info.entity_last = "B".into(),
     ];
     for change in changes {
         let mut other = info.clone();

@@ -423,7 +423,8 @@ fn log_start(state: &State) -> Link {
         sequence: info.sequence_last,
         checksum: info.last_checksum,
     });
-    let packed = state.packed_end.map(|end| Link { id: end.id, sequence: end.sequence, checksum: end.checksum });
+    let packed =
+        state.packed_end.map(|end| Link { id: end.id, sequence: end.sequence, checksum: end.checksum });
     let none = Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 };
     sealed.into_iter().chain(packed).max_by_key(|link| link.sequence).unwrap_or(none)
 }

@@ -62,10 +62,14 @@ impl Coverage {
         self.add("flush", flushes);
         self.add("compaction", compactions);
         self.add("seal", seals);
+        self.add("pack", stats.packed);
         self.add("writers delayed", stats.throttled.0);
         self.add("writers stopped", stats.throttled.1);
         if stats.segments.0 > 0 {
             self.count("sealed segments");
+        }
+        if stats.packs.0 > 0 {
+            self.count("packs");
         }
         if stats.levels.len() > 1 {
             self.count("tables in level 1");

@@ -21,6 +21,7 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
         ("incarnation", stats.incarnation.to_string()),
         ("on disk", size(stats.bytes_on_disk)),
         ("sealed segments", files(stats.segments)),
+        ("packs", files(stats.packs)),
         ("contents in them", contents(&stats)),
         ("active segment", size(stats.active_segment_bytes)),
     ];
@@ -56,6 +57,7 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     object.text("store", &hex(id)).number("published", stats.published).number("durable", stats.durable);
     object.number("incarnation", stats.incarnation).number("bytes_on_disk", stats.bytes_on_disk);
     object.object("segments", &pair(stats.segments));
+    object.object("packs", &pair(stats.packs)).object("packs_waiting", &pair(stats.packs_waiting));
     object.number("active_segment_bytes", stats.active_segment_bytes);
     let levels: Vec<String> = stats.levels.iter().map(|level| pair(*level).finish()).collect();
     object.raw("levels", &format!("[{}]", levels.join(",")));

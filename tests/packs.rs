@@ -1,0 +1,225 @@
+//! Packs in a store: made in the background, read like segments, there after a crash.
+
+use std::time::Duration;
+
+use recension::limits::Limits;
+use recension::sim::{CrashPolicy, SimEnv};
+use recension::{
+    AcceptClockSteps, AsOf, ByteSize, CheckDepth, Draft, Expect, FieldMask, Hiding, LiveChanges, Packing,
+    Progress, Store, StoreBuilder,
+};
+
+const PAGES: u64 = 5;
+
+fn builder(env: &SimEnv) -> StoreBuilder {
+    Store::builder("/store")
+        .limits(Limits::TINY)
+        .memory(ByteSize(1 << 20))
+        .accept_clock_steps(AcceptClockSteps::AtOnce)
+        .env(env.env())
+}
+
+fn text(edit: u64) -> String {
+    let lines = (0..20).map(|line| format!("line {line}, edited in {}\n", edit.saturating_sub(line) / 7));
+    lines.collect()
+}
+
+fn write(store: &Store, edits: std::ops::Range<u64>) {
+    for edit in edits {
+        store.put(format!("Page {}", edit % PAGES), Expect::Any, Draft::new(text(edit))).unwrap();
+    }
+}
+
+/// Every revision, through names, histories and the feed.
+fn has(store: &Store, edits: u64) {
+    for page in 0..PAGES {
+        let numbers: Vec<u64> = (0..edits).filter(|edit| edit % PAGES == page).collect();
+        let history: Vec<_> = store.history(format!("Page {page}")).unwrap().map(Result::unwrap).collect();
+        assert_eq!(history.len(), numbers.len());
+        for (revision, edit) in history.iter().rev().zip(numbers) {
+            assert_eq!(revision.content().unwrap().bytes().unwrap(), text(edit).as_bytes());
+            assert_eq!(revision.sequence(), edit + 1);
+        }
+    }
+    for edit in (0..edits).step_by(11) {
+        let head = store.as_of(format!("Page {}", edit % PAGES), AsOf::Sequence(edit + 1)).unwrap();
+        assert_eq!(head.live().unwrap().content().unwrap().bytes().unwrap(), text(edit).as_bytes());
+    }
+    let feed: Vec<u64> = store.changes(0).unwrap().map(|change| change.unwrap().sequence).collect();
+    assert_eq!(feed, (1..=edits).collect::<Vec<_>>());
+    for depth in [CheckDepth::Full, CheckDepth::Deep] {
+        let report = store.check(depth, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+        assert_eq!(report.findings, []);
+        assert_eq!(report.changes, edits);
+        assert_eq!(report.contents, if depth == CheckDepth::Deep { edits } else { 0 });
+    }
+}
+
+fn names(env: &SimEnv, ending: &str) -> usize {
+    env.fs.files().iter().filter(|path| path.ends_with(ending)).count()
+}
+
+#[test]
+fn sealed_segments_become_packs_and_everything_reads_the_same() {
+    let env = SimEnv::new(1);
+    let store = builder(&env).open().unwrap();
+    write(&store, 0..400);
+    env.jobs.run_until_idle(10_000);
+    let stats = store.stats().unwrap();
+    assert!(stats.packs.0 > 3 && stats.segments.0 == 0, "{stats:?}");
+    assert!(names(&env, ".seg") <= 2, "the segments are gone: {:?}", env.fs.files());
+    has(&store, 400);
+    store.pack(&mut Progress::new(&mut |_, _, _| true)).unwrap();
+    assert_eq!(store.stats().unwrap().contents.0, (0..400).map(|edit| text(edit).len() as u64).sum::<u64>());
+    has(&store, 400);
+    store.close().unwrap();
+    let store = builder(&env).open().unwrap();
+    assert!(store.open_report().clean);
+    has(&store, 400);
+    write(&store, 400..500);
+    has(&store, 500);
+}
+
+#[test]
+fn the_log_goes_on_behind_a_newest_segment_that_became_a_pack() {
+    for (at, policy) in [CrashPolicy::NOTHING, CrashPolicy::POSIX, CrashPolicy::PARANOID].iter().enumerate() {
+        let env = SimEnv::new(at as u64);
+        let store = builder(&env).open().unwrap();
+        write(&store, 0..150);
+        store.pack(&mut Progress::new(&mut |_, _, _| true)).unwrap();
+        assert_eq!(store.stats().unwrap().segments.0, 0);
+        let env = env.crash(policy);
+        // Nothing behind the pack, and then a segment behind it that was never sealed.
+        let store = builder(&env).open().unwrap();
+        has(&store, 150);
+        write(&store, 150..160);
+        let env = env.crash(policy);
+        let store = builder(&env).open().unwrap();
+        has(&store, 160);
+        let read_only = env.process_kill();
+        has(&builder(&read_only).read_only().open().unwrap(), 160);
+    }
+}
+
+#[test]
+fn whoever_reads_a_segment_reads_on_when_it_has_become_a_pack() {
+    let env = SimEnv::new(2);
+    let store = builder(&env).packing(Packing::WhenAsked).open().unwrap();
+    write(&store, 0..200);
+    env.jobs.run_until_idle(10_000);
+    assert!(store.stats().unwrap().packs.0 == 0 && store.stats().unwrap().segments.0 > 2);
+    let mut feed = store.changes(0).unwrap();
+    assert_eq!(feed.next().unwrap().unwrap().sequence, 1);
+    let oldest = store.revision("Page 0", 1).unwrap().unwrap();
+    store.pack(&mut Progress::new(&mut |_, _, _| true)).unwrap();
+    assert!(names(&env, ".seg") > 1, "the feed holds one");
+    assert_eq!(
+        feed.map(|change| change.unwrap().sequence).collect::<Vec<_>>(),
+        (2..=200).collect::<Vec<_>>()
+    );
+    assert_eq!(names(&env, ".seg"), 1, "its name goes when the last reader is done");
+    assert_eq!(oldest.content().unwrap().bytes().unwrap(), text(0).as_bytes());
+    has(&store, 200);
+}
+
+#[test]
+fn the_live_feed_goes_on_through_packs() {
+    let env = SimEnv::new(3);
+    let store = builder(&env).open().unwrap();
+    write(&store, 0..20);
+    let (actor, reason) = (String::new(), String::new());
+    let hiding =
+        Hiding { entity: b"Page 0".into(), first: 1, last: 1, fields: FieldMask::COMMENT, actor, reason };
+    store.hide(hiding).unwrap();
+    env.jobs.run_for(Duration::from_secs(1));
+    let mut live = LiveChanges::open_in(env.env(), "/store".as_ref(), 0).unwrap();
+    let mut seen = Vec::new();
+    let mut take = |live: &mut LiveChanges| {
+        while let Some(change) = live.poll().unwrap() {
+            seen.push(change.sequence);
+        }
+        seen.clone()
+    };
+    assert_eq!(take(&mut live), (1..=21).collect::<Vec<_>>());
+    // Several segments are written, sealed and packed while nobody looks.
+    write(&store, 20..320);
+    env.jobs.run_for(Duration::from_secs(1));
+    assert!(store.stats().unwrap().packs.0 > 3);
+    assert_eq!(take(&mut live), (1..=321).collect::<Vec<_>>());
+    write(&store, 320..330);
+    env.jobs.run_for(Duration::from_secs(1));
+    assert_eq!(take(&mut live), (1..=331).collect::<Vec<_>>());
+    // All is packed, and the log behind it is empty.
+    store.pack(&mut Progress::new(&mut |_, _, _| true)).unwrap();
+    assert_eq!(take(&mut live), (1..=331).collect::<Vec<_>>());
+    write(&store, 330..331);
+    env.jobs.run_for(Duration::from_secs(1));
+    assert_eq!(take(&mut live), (1..=332).collect::<Vec<_>>());
+    for after in [0, 21, 100, 331, 332] {
+        let mut late = LiveChanges::open_in(env.env(), "/store".as_ref(), after).unwrap();
+        let mut rest = Vec::new();
+        while let Some(change) = late.poll().unwrap() {
+            rest.push(change.sequence);
+        }
+        assert_eq!(rest, (after + 1..=332).collect::<Vec<_>>());
+    }
+    assert!(LiveChanges::open_in(env.env(), "/store".as_ref(), 333).is_err());
+}
+
+#[test]
+fn a_checkpoint_of_packs_is_a_store_of_its_own() {
+    let env = SimEnv::new(4);
+    let store = builder(&env).open().unwrap();
+    write(&store, 0..300);
+    env.jobs.run_until_idle(10_000);
+    store.checkpoint("/copy").unwrap();
+    env.jobs.run_until_idle(10_000);
+    write(&store, 300..400);
+    let copy = Store::builder("/copy").limits(Limits::TINY).memory(ByteSize(1 << 20)).env(env.env());
+    let copy = copy.accept_clock_steps(AcceptClockSteps::AtOnce).open().unwrap();
+    has(&copy, 300);
+    env.jobs.run_until_idle(10_000);
+    has(&copy, 300);
+    has(&store, 400);
+}
+
+#[test]
+fn a_damaged_segment_stays_as_it_is_and_nothing_is_latched() {
+    let env = SimEnv::new(5);
+    let store = builder(&env).packing(Packing::WhenAsked).open().unwrap();
+    write(&store, 0..300);
+    store.close().unwrap();
+    let mut segments: Vec<String> = env.fs.files().into_iter().filter(|it| it.ends_with(".seg")).collect();
+    segments.sort();
+    let len = env.fs.read_file(&segments[1]).unwrap().len();
+    let mut bytes = env.fs.read_file(&segments[1]).unwrap();
+    bytes[len / 3] ^= 1;
+    env.fs.write_file(&segments[1], &bytes).unwrap();
+    let store = builder(&env).open().unwrap();
+    env.jobs.run_until_idle(10_000);
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.segments.0, stats.packs_waiting.0, stats.latched), (1, 1, None));
+    assert!(stats.packs.0 > 2);
+    store.put("Page 0", Expect::Any, Draft::new("goes on")).unwrap();
+    let report = store.check(CheckDepth::Deep, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+    assert!(!report.findings.is_empty());
+}
+
+#[test]
+fn packing_is_cancelled_and_can_be_taken_up_again() {
+    let env = SimEnv::new(6);
+    let store = builder(&env).packing(Packing::WhenAsked).open().unwrap();
+    write(&store, 0..200);
+    let mut left = 3;
+    let cancelled = store.pack(&mut Progress::new(&mut |_, _, _| {
+        left -= 1;
+        left > 0
+    }));
+    assert_eq!(cancelled.unwrap_err().kind(), recension::ErrorKind::Cancelled);
+    let packs = store.stats().unwrap().packs.0;
+    assert_eq!(names(&env, ".pack"), usize::try_from(packs).unwrap(), "what was half made is gone");
+    has(&store, 200);
+    store.pack(&mut Progress::new(&mut |_, _, _| true)).unwrap();
+    has(&store, 200);
+    assert_eq!(store.stats().unwrap().segments.0, 0);
+}
