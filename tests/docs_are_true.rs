@@ -445,6 +445,47 @@ fn the_commands_that_documents_name_exist() {
     assert!(wrong.is_empty(), "no such command:\n{}", wrong.join("\n"));
 }
 
+/// `DiffIndex` as it is typed.
+fn typed(variant: &str) -> String {
+    variant.chars().fold(String::new(), |mut typed, c| {
+        if c.is_uppercase() && !typed.is_empty() {
+            typed.push('-');
+        }
+        typed.extend(c.to_lowercase());
+        typed
+    })
+}
+
+#[test]
+fn the_verbs_of_sst_dump_are_those_of_its_page() {
+    let source = read("tools/sst-dump/src/args.rs");
+    let verbs: BTreeSet<String> = variants(&source, "Verb").iter().map(|name| typed(name)).collect();
+    let text = read("docs/sst-dump.md");
+    let headings = text.lines().filter_map(|line| line.strip_prefix("## `")?.split(['`', ' ']).next());
+    let documented: BTreeSet<String> = headings.map(str::to_owned).collect();
+    assert_eq!(documented, verbs, "docs/sst-dump.md has a section for every verb");
+    let mut wrong = Vec::new();
+    for document in documents() {
+        let text = read(&document);
+        let spans = code_spans(&text);
+        for line in text.lines().chain(spans.iter().map(String::as_str)) {
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            let Some(verb) = line.strip_prefix("sst-dump ").and_then(|rest| rest.split(' ').next()) else {
+                continue;
+            };
+            let placeholder = verb.chars().all(|c| c.is_ascii_uppercase());
+            if verb != "help"
+                && !placeholder
+                && verb.starts_with(|c: char| c.is_ascii_lowercase())
+                && !verbs.contains(verb)
+            {
+                wrong.push(format!("{document}: {line}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "no such verb:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_architecture_page_is_short() {
     assert!(read("docs/architecture.md").lines().count() < 300);

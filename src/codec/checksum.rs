@@ -35,6 +35,11 @@ impl Crc {
         #[cfg(not(fuzzing))]
         self.0.finalize().rotate_right(15).wrapping_add(MASK_DELTA)
     }
+
+    /// The plain CRC behind a masked one.
+    pub(super) fn unmask(masked: u32) -> u32 {
+        masked.wrapping_sub(MASK_DELTA).rotate_left(15)
+    }
 }
 
 /// The masked checksum of some bytes.

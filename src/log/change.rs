@@ -21,6 +21,17 @@ pub struct LoggedChange {
     pub change: Change,
 }
 
+impl LoggedChange {
+    /// A hash of all that is said here but the contents' digests: what a frame, a directory and the index say of the same change has the same
+    /// one. For comparing; it is not on disk.
+    pub fn fingerprint(&self) -> u64 {
+        match &self.change {
+            Change::Revision { entity, row, .. } => row.fingerprint(entity),
+            Change::Annotation(annotation) => annotation.fingerprint(self.sequence),
+        }
+    }
+}
+
 /// A revision or an annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

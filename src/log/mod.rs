@@ -16,6 +16,7 @@
 //! | `scan` | reading frames from a file |
 //! | `active` | an unsealed segment, shared by the writer and readers |
 //! | `tail`, `seal`, `sealed` | what stands behind the frames of a sealed segment; making it; reading it |
+//! | `dissect` | going through a segment without believing anything, for tools |
 //! | `recovery` | where the log ends, and whether that is a torn tail or damage |
 //!
 //! Which thread writes when, and what is acknowledged when, is the commit pipeline's business (`store`).
@@ -23,6 +24,7 @@
 mod active;
 mod cache;
 mod change;
+mod dissect;
 mod fault;
 mod frame;
 mod frame_head;
@@ -42,6 +44,7 @@ pub use active::ActiveSegment;
 pub use cache::BlockCache;
 pub(crate) use change::{BlockChanges, ChangeBlocks};
 pub use change::{Change, ChangeIter, LoggedChange, ValueFile, Verified, VerifyDepth};
+pub use dissect::{SegmentItem, SegmentSurvey, describe_segment, dissect_segment};
 pub use fault::Fault;
 pub(crate) use fault::FaultContext;
 pub use frame::{FrameDraft, FramePlace};

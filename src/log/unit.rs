@@ -186,6 +186,20 @@ impl UnitHeader {
     }
 }
 
+/// The unit that `bytes` start with, if it is valid, and its length: for finding contents where nothing says that there are any.
+pub(super) fn peek(bytes: &[u8]) -> Option<(usize, UnitHeader)> {
+    let mut reader = Reader::new(bytes.get(..UNIT_HEADER_LEN)?);
+    if reader.array::<2>("a unit").ok()? != [MAGIC, KIND_CONTENT]
+        || reader.u8("a codec").ok()? > Codec::Zstd as u8
+    {
+        return None;
+    }
+    reader.bytes(13, "a unit").ok()?;
+    let len = UNIT_HEADER_LEN.checked_add(reader.u32("a length").ok()? as usize)?;
+    let header = UnitHeader::verify(bytes.get(..len)?).ok()?;
+    Some((len, header))
+}
+
 /// [`UnitHeader::open`] with the file in the error.
 pub(super) fn open_at(path: &Path, offset: u64, unit: &Bytes, address: Address) -> Result<Bytes> {
     UnitHeader::open(unit, address).in_file(path, offset, || affected(address))

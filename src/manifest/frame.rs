@@ -84,7 +84,12 @@ fn head_check(salt: u64, offset: u64, header: &FrameHeader) -> [u8; 3] {
 
 /// The fixed part at `offset`, if it is whole, whatever the frame's checksum says.
 pub(super) fn peek(file: &[u8], salt: u64, offset: usize) -> Option<FrameHeader> {
-    let mut r = Reader::new(file.get(offset..)?);
+    peek_in(file.get(offset..)?, salt, offset)
+}
+
+/// The same for bytes that start where the frame does.
+fn peek_in(bytes: &[u8], salt: u64, offset: usize) -> Option<FrameHeader> {
+    let mut r = Reader::new(bytes);
     let len = usize::try_from(r.u32("").ok()?).ok().filter(|len| *len <= PAYLOAD_LEN_MAX)?;
     let kind = FrameKind::from_u8(r.u8("").ok()?)?;
     let check = r.array::<3>("").ok()?;
@@ -96,8 +101,17 @@ pub(super) fn peek(file: &[u8], salt: u64, offset: usize) -> Option<FrameHeader>
 
 /// The frame at `offset`, if there is one whose checksum is right.
 pub(super) fn read(file: &[u8], salt: u64, offset: usize) -> Option<Frame<'_>> {
-    let header = peek(file, salt, offset)?;
-    let bytes = file.get(offset..offset.checked_add(header.frame_len())?)?;
+    read_in(file.get(offset..)?, salt, offset)
+}
+
+/// Whether bytes taken from `offset` start with a frame whose checksum is right.
+pub(super) fn read_moved(bytes: &[u8], salt: u64, offset: usize) -> bool {
+    read_in(bytes, salt, offset).is_some()
+}
+
+fn read_in(file: &[u8], salt: u64, offset: usize) -> Option<Frame<'_>> {
+    let header = peek_in(file, salt, offset)?;
+    let bytes = file.get(..header.frame_len())?;
     let (fixed, body) = bytes.split_at_checked(FRAME_HEADER_LEN)?;
     let (fixed, stored) = fixed.split_at_checked(FRAME_HEADER_LEN - 4)?;
     let checksum = Crc::new().number(salt).number(offset as u64).bytes(fixed).bytes(body).finish();

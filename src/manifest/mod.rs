@@ -61,6 +61,7 @@
 
 mod apply;
 mod commit;
+mod dissect;
 mod edit;
 mod files;
 mod frame;
@@ -76,6 +77,7 @@ mod snapshot;
 mod state;
 
 pub use commit::Manifest;
+pub use dissect::{ManifestFrame, ManifestItem, ManifestSurvey, dissect_manifest};
 pub use edit::Edit;
 pub use files::{FileHandle, Files};
 pub use lock::{LOCK_FILE, StoreLock};

@@ -107,13 +107,14 @@ pub(super) fn decode(path: &Path, id: FileId, bytes: &[u8]) -> Result<Found> {
     Replay::new(path, id, bytes, header).run()
 }
 
-struct ManifestHeader {
+/// What stands in the header of a manifest file.
+pub(super) struct ManifestHeader {
     store: [u8; 16],
     salt: u64,
-    checksum: u32,
+    pub(super) checksum: u32,
 }
 
-fn decode_header(path: &Path, id: FileId, bytes: &[u8]) -> Result<ManifestHeader> {
+pub(super) fn decode_header(path: &Path, id: FileId, bytes: &[u8]) -> Result<ManifestHeader> {
     let common = FileHeader::decode(path, bytes)?;
     common.require(path, FileKind::Manifest, VERSION, &common.store, id)?;
     let malformed = |bad| Error::malformed(path, 0, bad, "the manifest");

@@ -81,3 +81,10 @@ pub struct Annotation {
     /// Why; may be empty.
     pub reason: String,
 }
+
+impl Annotation {
+    /// A hash of all of it and of the change that it is. For comparing; it is not on disk.
+    pub fn fingerprint(&self, sequence: u64) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(format!("{sequence} {self:?}").as_bytes())
+    }
+}

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{ContentRef, HeadState};
+use super::{ContentRef, Entity, HeadState};
+use crate::codec::{put_bytes, put_u64};
 
 /// What a revision is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,5 +95,30 @@ impl Row {
             RevisionKind::Put => HeadState::Live(self.number),
             RevisionKind::Delete => HeadState::Deleted(self.number),
         }
+    }
+
+    /// A hash of the whole row and whose it is: two places that say the same revision have the same one. For comparing; it is not on disk.
+    pub fn fingerprint(&self, entity: &Entity) -> u64 {
+        let mut all =
+            Vec::with_capacity(entity.as_bytes().len().saturating_add(self.cold.len()).saturating_add(120));
+        put_bytes(&mut all, entity.as_bytes());
+        let content = self.content.map_or([u64::MAX; 4], |content| {
+            [content.address.sequence, u64::from(content.address.slot), u64::from(content.len), content.tag]
+        });
+        let numbers = [
+            self.number,
+            self.parent,
+            self.sequence,
+            u64::from(self.commit_rest),
+            self.commit_time.cast_unsigned(),
+            u64::from(self.authored_time.is_some()),
+            self.authored_time.unwrap_or_default().cast_unsigned(),
+            self.effective_time.cast_unsigned(),
+            self.kind as u64,
+            u64::from(self.flags.0),
+        ];
+        numbers.into_iter().chain(content).for_each(|n| put_u64(&mut all, n));
+        put_bytes(&mut all, &self.cold);
+        xxhash_rust::xxh3::xxh3_64(&all)
     }
 }

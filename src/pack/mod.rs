@@ -32,6 +32,7 @@
 //! group could not be read without it, and not be told from another one after a misplaced write).
 
 mod bits;
+mod dissect;
 mod group;
 mod layout;
 mod output;
@@ -41,6 +42,7 @@ mod verify;
 mod write;
 
 pub use crate::log::VerifyDepth as Depth;
+pub use dissect::{PackItem, PackSurvey, describe_pack, dissect_pack};
 pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GROUP_RAW_MAX, GroupHeader, Member, entity_hash};
 pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};
 pub use plan::PackInput;

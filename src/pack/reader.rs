@@ -111,6 +111,21 @@ impl Pack {
         Ok(Self { path: path.to_path_buf(), file, header, header_len, trailer, index, len, salt, cache })
     }
 
+    /// A pack whose parts were read one by one, and no cache.
+    pub(super) fn from_parts(
+        path: &Path,
+        file: &Arc<dyn File>,
+        header: PackHeader,
+        header_len: u64,
+        trailer: PackTrailer,
+        index: Index,
+        salt: u64,
+    ) -> Self {
+        let (path, file) = (path.to_path_buf(), Arc::clone(file));
+        let (header_len, len) = (header_len as usize, file.len().unwrap_or_default());
+        Self { path, file, header, header_len, trailer, index, len, salt, cache: None }
+    }
+
     /// What its header says.
     pub fn header(&self) -> &PackHeader {
         &self.header

@@ -27,6 +27,7 @@
 
 mod block;
 mod builder;
+pub(in crate::index) mod dissect;
 mod reader;
 mod scan;
 

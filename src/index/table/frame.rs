@@ -21,7 +21,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::codec::{Codec, Crc, FileId, Reader, compress_if_smaller, decompress, put_u16, put_u32};
+use crate::codec::{Codec, Crc, FileId, Reader, Sum, compress_if_smaller, decompress, put_u16, put_u32};
 use crate::{Error, Result};
 
 /// Length of a block's frame, bytes.
@@ -52,6 +52,28 @@ pub enum BlockKind {
     Plain = 7,
 }
 
+impl BlockKind {
+    /// From its number on disk.
+    pub fn from_u8(n: u8) -> Option<Self> {
+        [Self::Hot, Self::Cold, Self::Entities, Self::Index, Self::Filter, Self::Properties, Self::Plain]
+            .into_iter()
+            .find(|kind| *kind as u8 == n)
+    }
+
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+            Self::Entities => "entities",
+            Self::Index => "index",
+            Self::Filter => "filter",
+            Self::Properties => "properties",
+            Self::Plain => "plain",
+        }
+    }
+}
+
 /// Where a block is: its frame's offset and the length with the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockAt {
@@ -77,6 +99,14 @@ fn checksum(id: FileId, offset: u64, head: &[u8], tail: &[u8], stored: &[u8]) ->
         .bytes(tail)
         .bytes(stored)
         .finish()
+}
+
+/// What the checksum of a block covers.
+pub(in crate::index) fn frame_sum(id: FileId, at: BlockAt) -> Sum {
+    let place = |from: u64| at.offset.saturating_add(from);
+    let stored = u64::from(at.len).saturating_sub(FRAME_LEN as u64);
+    let ranges = vec![(at.offset, 16), (place(20), 4), (place(FRAME_LEN as u64), stored)];
+    Sum { numbers: vec![id.epoch, id.number, at.offset], ranges, at: place(16) }
 }
 
 /// Frames a block that will stand at `offset`. Compresses if that saves an eighth.

@@ -8,13 +8,21 @@ use recension::{Error, ErrorKind};
 use crate::args::Global;
 use crate::output::Object;
 
+/// Done.
 pub const OK: u8 = 0;
+/// It did not work.
 pub const FAILED: u8 = 1;
+/// The command line is wrong.
 pub const USAGE: u8 = 2;
+/// The head is another one.
 pub const CONFLICT: u8 = 3;
+/// It is not there.
 pub const NOT_FOUND: u8 = 4;
+/// Damage was found.
 pub const DAMAGE: u8 = 5;
+/// Done, but for some records.
 pub const REJECTS: u8 = 6;
+/// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
 /// Why a command did not end with 0.
@@ -91,8 +99,8 @@ impl Failure {
         }
     }
 
-    /// Says it on standard error: one sentence, or one object.
-    pub fn report(&self, global: &Global) {
+    /// Says it on standard error: one sentence behind the program's name, or one object.
+    pub fn report(&self, global: &Global, program: &str) {
         if matches!(self, Self::Closed) {
             return;
         }
@@ -107,7 +115,7 @@ impl Failure {
             }
             eprintln!("{}", object.finish());
         } else {
-            eprintln!("recension: {self}");
+            eprintln!("{program}: {self}");
         }
     }
 }

@@ -5,6 +5,8 @@
 //!               │
 //!          convert ── formats                 revisions of a store to records of a format and back
 //! ```
+//!
+//! What `sst-dump` shares with it (output, exit codes, tables, times, names) is public.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -15,18 +17,20 @@ mod args;
 mod commands;
 mod convert;
 mod describe;
-mod entity;
-mod exit;
+pub mod entity;
+pub mod exit;
 pub mod formats;
 mod interrupt;
-mod output;
+pub mod output;
 mod reserved;
-mod table;
-mod time;
+pub mod table;
+pub mod time;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+
+pub use args::{ColorChoice, Global};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
@@ -55,7 +59,7 @@ pub fn run() -> ExitCode {
         Err(failure) => {
             // What was printed before belongs in front of the error.
             let _ = out.flush();
-            failure.report(&cli.global);
+            failure.report(&cli.global, "recension");
             ExitCode::from(failure.code())
         }
     }

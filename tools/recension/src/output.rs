@@ -15,6 +15,7 @@ pub struct Out {
 }
 
 impl Out {
+    /// Buffered; colours as asked for.
     pub fn new(global: &Global) -> Self {
         let color = match global.color {
             ColorChoice::Always => true,
@@ -46,6 +47,7 @@ impl Out {
         self.inner.write_all(bytes).map_err(exit::output)
     }
 
+    /// Hands over what is buffered.
     pub fn flush(&mut self) -> Outcome {
         self.inner.flush().map_err(exit::output)
     }
@@ -61,6 +63,7 @@ impl Out {
 pub struct Object(Vec<u8>);
 
 impl Object {
+    /// Empty.
     pub fn new() -> Self {
         Self::default()
     }
@@ -72,6 +75,7 @@ impl Object {
         &mut self.0
     }
 
+    /// A text.
     pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
         quote(value, self.key(key));
         self
@@ -93,10 +97,12 @@ impl Object {
         self.bytes("entity", entity)
     }
 
+    /// A number.
     pub fn number(&mut self, key: &str, value: u64) -> &mut Self {
         self.raw(key, &value.to_string())
     }
 
+    /// A number with two decimals; `null` if it is none.
     pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
         match value.is_finite() {
             true => self.raw(key, &format!("{value:.2}")),
@@ -104,6 +110,7 @@ impl Object {
         }
     }
 
+    /// `true` or `false`.
     pub fn boolean(&mut self, key: &str, value: bool) -> &mut Self {
         self.raw(key, if value { "true" } else { "false" })
     }
@@ -116,6 +123,7 @@ impl Object {
         }
     }
 
+    /// An array of texts.
     pub fn texts<'a>(&mut self, key: &str, values: impl IntoIterator<Item = &'a str>) -> &mut Self {
         let out = self.key(key);
         out.push(b'[');
@@ -129,6 +137,7 @@ impl Object {
         self
     }
 
+    /// An object inside.
     pub fn object(&mut self, key: &str, value: &Object) -> &mut Self {
         let value = value.finish();
         self.raw(key, &value)

@@ -11,7 +11,9 @@ const WIDTH_MAX: usize = 48;
 /// How a column is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
+    /// Text.
     Left,
+    /// Numbers.
     Right,
 }
 
@@ -24,11 +26,13 @@ pub struct Table {
 }
 
 impl Table {
+    /// No rows yet; names of the columns and how they are set.
     pub fn new(columns: &[(&'static str, Align)]) -> Self {
         let widths = columns.iter().map(|(name, _)| name.chars().count()).collect();
         Self { columns: columns.to_vec(), widths, rows: Vec::new(), printed: false }
     }
 
+    /// Adds a row.
     pub fn row(&mut self, out: &mut Out, cells: Vec<String>) -> Outcome {
         self.rows.push(cells);
         if self.rows.len() >= CHUNK { self.print(out) } else { Ok(()) }

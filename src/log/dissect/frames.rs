@@ -1,0 +1,192 @@
+//! Frames and what stands between them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{SegmentItem, Walk};
+use crate::Result;
+use crate::codec::{Depth, Holds, Part, PartState, Sum};
+use crate::log::change::Change;
+use crate::log::frame_head::FrameKind;
+use crate::log::locator::StoredContent;
+use crate::log::position::Position;
+use crate::log::record_decode::DecodedRecord;
+use crate::log::scan::{Found, Frame, FrameReader};
+use crate::log::segment::SEGMENT_HEADER_LEN;
+use crate::log::unit::{self, UNIT_HEADER_LEN, UnitHeader};
+use crate::model::{Address, Digest};
+
+/// Where the contents of the sound frames are, and the hashes of their changes.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub contents: BTreeMap<Address, (u64, u32)>,
+    pub changes: BTreeMap<u64, u64>,
+    /// Nothing is missing between the first and the last frame.
+    pub complete: bool,
+}
+
+impl Walk<'_> {
+    /// Where frames can be at most.
+    pub(super) fn limit(&self) -> u64 {
+        self.out.trailer.map_or(self.out.len, |trailer| trailer.frames_end)
+    }
+
+    /// All frames; answers what they hold.
+    pub(super) fn frames(&mut self) -> Result<Seen> {
+        let mut seen = Seen { complete: true, ..Seen::default() };
+        let mut reader = FrameReader::new(Arc::clone(self.file));
+        let mut last_checksum = self.out.header.map(|header| header.predecessor_checksum);
+        let mut at = SEGMENT_HEADER_LEN as u64;
+        while at < self.limit() {
+            let found = match reader.frame_at(self.path, at, self.limit(), self.out.salt) {
+                Ok(found) => found,
+                Err(error) => {
+                    let state = Self::state(error)?;
+                    self.unsupported(at, state)?;
+                    seen.complete = false;
+                    return Ok(seen);
+                }
+            };
+            let frame = match found {
+                Found::Frame(frame) => frame,
+                Found::Nothing(expected) => {
+                    let next = self.gap(at, expected)?;
+                    seen.complete &= next.harmless;
+                    let Some(next) = next.frame else { return Ok(seen) };
+                    at = next;
+                    last_checksum = None;
+                    reader = FrameReader::new(Arc::clone(self.file));
+                    continue;
+                }
+            };
+            self.frame(&frame, last_checksum, &mut seen)?;
+            last_checksum = Some(frame.head.checksum);
+            at = frame.end();
+            self.out.frames_end = at;
+        }
+        Ok(seen)
+    }
+
+    fn unsupported(&mut self, at: u64, state: PartState) -> Result<()> {
+        let holds = Holds::sequences(self.out.next_sequence, u64::MAX);
+        let len = self.limit().saturating_sub(at);
+        self.part(Part { state, ..Part::sound("frame", at, len, "").holding(holds) })
+    }
+
+    fn frame(&mut self, frame: &Frame, last_checksum: Option<u32>, seen: &mut Seen) -> Result<()> {
+        let head = &frame.head;
+        let (first, last) = (head.first_sequence, head.next_sequence().saturating_sub(1));
+        let kind = match head.kind {
+            FrameKind::Commit => "commit",
+            FrameKind::Run => "run",
+            FrameKind::Promise => "promise",
+            FrameKind::CleanClose => "clean close",
+        };
+        let mut part = Part::sound(kind, frame.offset, u64::from(head.len), "");
+        part.what = match first <= last {
+            true if first == last => format!("change {first}"),
+            true => format!("changes {first} to {last}"),
+            false => format!("durable up to {}", head.promise),
+        };
+        part.holds = Holds::sequences(first, last);
+        if last_checksum.is_some_and(|checksum| checksum != head.prev_checksum) {
+            part.state = PartState::Damaged("expected a frame that names the one before it".into());
+        } else if self.out.frames > 0 && first != self.out.next_sequence {
+            let next = self.out.next_sequence;
+            part.state = PartState::Damaged(format!("expected the change {next}, found {first}"));
+        }
+        self.out.salt = Some(head.salt);
+        self.out.frames = self.out.frames.saturating_add(1);
+        self.out.changes = self.out.changes.saturating_add(u64::from(head.records));
+        self.out.next_sequence = head.next_sequence();
+        self.out.promise = self.out.promise.max(head.promise);
+        if head.kind == FrameKind::CleanClose
+            && let Some(number) = self.number()
+        {
+            self.out.promise = self.out.promise.max(Position::new(number, frame.end()));
+        }
+        let records = match frame.records(self.path) {
+            Ok(records) => records,
+            Err(error) => {
+                part.state = Self::state(error)?;
+                seen.complete = false;
+                return self.part(part);
+            }
+        };
+        for record in &records {
+            if let Change::Revision { entity, row, .. } = &record.change.change {
+                part.holds.revisions.push((entity.bytes().clone(), row.number));
+            }
+            seen.changes.insert(record.change.sequence, record.change.fingerprint());
+        }
+        self.part(part)?;
+        for record in &records {
+            for content in &record.contents {
+                let locator = content.locator;
+                seen.contents.insert(locator.address, (locator.offset, locator.len));
+                self.content(record, content)?;
+            }
+        }
+        (self.visit)(SegmentItem::Frame(frame.clone(), records))
+    }
+
+    /// A content of a sound frame.
+    fn content(&mut self, record: &DecodedRecord, content: &StoredContent) -> Result<()> {
+        let locator = content.locator;
+        let bytes = self.read(locator.offset, locator.len as usize)?;
+        let mut part = Part::sound("content", locator.offset, u64::from(locator.len), "").inside();
+        part.holds = Holds::sequences(locator.address.sequence, locator.address.sequence);
+        if let Change::Revision { entity, row, .. } = &record.change.change {
+            part.holds.revisions.push((entity.bytes().clone(), row.number));
+            part.what = format!("{entity} revision {}, {} bytes", row.number, content.raw_len);
+        }
+        part.state = match UnitHeader::verify(&bytes) {
+            Ok(header) if header.address != locator.address || header.raw_len != content.raw_len => {
+                PartState::Damaged("expected the content that the record names".into())
+            }
+            Ok(_) if self.depth == Depth::Contents => match UnitHeader::open(&bytes, locator.address) {
+                Ok(raw) if Digest::of(&raw) == content.digest => PartState::Sound,
+                Ok(_) => PartState::Damaged("expected the content of its digest".into()),
+                Err(fault) => Self::fault(fault),
+            },
+            Ok(_) => PartState::Sound,
+            Err(fault) => Self::fault(fault),
+        };
+        if part.state.is_damage() {
+            part.flip = self.flip(&unit_sum(locator.offset, u64::from(locator.len)))?;
+        }
+        self.part(part)
+    }
+
+    /// The contents that prove themselves in a stretch without a valid frame.
+    pub(super) fn stray_contents(&mut self, at: u64, bytes: &Bytes) -> Result<u64> {
+        let mut found = 0_u64;
+        let mut from = 0_usize;
+        while let Some(rest) = bytes.get(from..).filter(|rest| rest.len() >= UNIT_HEADER_LEN) {
+            let Some((len, header)) = unit::peek(rest) else {
+                from = from.saturating_add(1);
+                continue;
+            };
+            found = found.saturating_add(1);
+            let what = format!(
+                "change {} slot {}, {} bytes",
+                header.address.sequence, header.address.slot, header.raw_len
+            );
+            let holds = Holds::sequences(header.address.sequence, header.address.sequence);
+            let offset = at.saturating_add(from as u64);
+            self.part(Part::sound("content", offset, len as u64, what).holding(holds).inside())?;
+            from = from.saturating_add(len);
+        }
+        Ok(found)
+    }
+}
+
+/// What the checksum of a unit covers.
+fn unit_sum(at: u64, len: u64) -> Sum {
+    let head = UNIT_HEADER_LEN as u64;
+    let checksum = at.saturating_add(head.saturating_sub(4));
+    let stored = (at.saturating_add(head), len.saturating_sub(head));
+    Sum { ranges: vec![stored, (at, head.saturating_sub(4))], at: checksum, ..Sum::default() }
+}

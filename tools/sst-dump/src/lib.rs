@@ -1,0 +1,59 @@
+//! The inspection tool `sst-dump`, as a library so that it can be tested on a simulated disk.
+//!
+//! ```text
+//!  args ──► verbs::* ──► file::walk ──► dissect_segment, dissect_table, dissect_manifest, dissect_pack of the engine
+//!               │
+//!             show ──► recension_cli::output
+//! ```
+//! It takes no lock and never writes to a store; every file is opened for reading through the engine's `env::Fs`. There is no second decoder of any
+//! format here.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the rules against clocks and threads are for the engine; this is a program"
+)]
+
+pub mod args;
+pub mod file;
+mod names;
+pub mod show;
+pub mod store;
+pub mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use recension::env::Env;
+use recension_cli::exit;
+use recension_cli::output::Out;
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            if !error.use_stderr() {
+                // Help and version. Where they cannot be printed there is nobody to tell.
+                let _ = error.print();
+                return ExitCode::from(exit::OK);
+            }
+            if std::env::args_os().any(|arg| arg == "--json") {
+                exit::report_usage(&error.to_string());
+            } else {
+                let _ = error.print();
+            }
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    let mut out = Out::new(&cli.global);
+    let result = verbs::run(cli.verb, &Env::os(1), &cli.global, &mut out).and_then(|()| out.flush());
+    match result {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(failure) => {
+            // What was printed before belongs in front of the error.
+            let _ = out.flush();
+            failure.report(&cli.global, "sst-dump");
+            ExitCode::from(failure.code())
+        }
+    }
+}

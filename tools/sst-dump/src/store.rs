@@ -1,0 +1,129 @@
+//! The files of a store's directory, and what the manifest says of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use recension::codec::{FileId, FileKind};
+use recension::env::{DirEntry, Fs};
+use recension::manifest::{State, classify, dissect_manifest};
+use recension_cli::exit::Outcome;
+
+use crate::file::{io, manifest_bytes, open, own_files};
+
+/// What is in a store's directory.
+#[derive(Clone, Debug)]
+pub struct StoreFiles {
+    /// Where.
+    pub dir: PathBuf,
+    /// Files that are named like ours, by number: id, kind, length.
+    pub files: Vec<(FileId, FileKind, u64)>,
+    /// The manifest that counts, as far as it can be read.
+    pub state: Option<Arc<State>>,
+    /// Which file that is.
+    pub manifest: Option<FileId>,
+    /// Names of files that the manifest names and that are not there.
+    pub missing: Vec<String>,
+    /// Names of files that are there with another length: name, length by the manifest, length found.
+    pub resized: Vec<(String, u64, u64)>,
+}
+
+impl StoreFiles {
+    /// Looks, believing nothing: a damaged manifest counts as far as it can be read.
+    pub fn read(fs: &dyn Fs, dir: &Path) -> Outcome<Self> {
+        // A live store may replace its manifest between the listing and the reading: then look again.
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let files = own_files(fs, dir)?;
+            match Self::with(fs, dir, files) {
+                Err(_) if attempts < 5 => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn with(fs: &dyn Fs, dir: &Path, files: Vec<(FileId, FileKind, u64)>) -> Outcome<Self> {
+        let mut found = Self {
+            dir: dir.to_path_buf(),
+            files,
+            state: None,
+            manifest: None,
+            missing: Vec::new(),
+            resized: Vec::new(),
+        };
+        let manifests = found.files.iter().filter(|(_, kind, _)| *kind == FileKind::Manifest);
+        for (id, kind, _) in manifests.rev() {
+            let path = dir.join(id.file_name(*kind));
+            let bytes = manifest_bytes(&*open(fs, &path)?, &path)?;
+            let survey = dissect_manifest(&path, &bytes, &mut |_| Ok(()))?;
+            if survey.has_snapshot {
+                found.state = Some(Arc::new(survey.state));
+                found.manifest = Some(*id);
+                break;
+            }
+        }
+        if let Some(state) = &found.state {
+            // Listed behind the manifest: what a newer edit removed is still missed, what it added is only not named yet.
+            let entries: Vec<DirEntry> = fs.read_dir(dir).map_err(|error| io("list", dir, error))?;
+            for missing in classify(&entries, state).missing {
+                match missing.found {
+                    None => found.missing.push(missing.name),
+                    Some(len) => found.resized.push((missing.name, missing.len, len)),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a file is to the store.
+    pub fn role(&self, id: FileId, kind: FileKind) -> String {
+        let Some(state) = &self.state else { return "?".into() };
+        if kind == FileKind::Manifest {
+            return if self.manifest == Some(id) { "manifest" } else { "manifest, not the newest whole one" }
+                .into();
+        }
+        if let Some(table) = state.tables.values().find(|table| table.id == id) {
+            let what = if table.keyspace == 0 { "index" } else { "annotations" };
+            return format!("{what}, level {}", table.level);
+        }
+        if state.value_files.contains_key(&id) {
+            return if kind == FileKind::Pack { "pack".into() } else { "log, sealed".into() };
+        }
+        if state.intents.contains_key(&id) {
+            return "announced, not installed".into();
+        }
+        if state.obsolete.contains_key(&id) {
+            return "removed, to be deleted".into();
+        }
+        match kind {
+            FileKind::Segment => "log, active or spare".into(),
+            _ => "unknown to the manifest".into(),
+        }
+    }
+
+    /// Paths of all files of some kinds, by number.
+    pub fn paths(&self, wanted: &[FileKind]) -> Vec<PathBuf> {
+        let files = self.files.iter().filter(|(_, kind, _)| wanted.contains(kind));
+        files.map(|(id, kind, _)| self.dir.join(id.file_name(*kind))).collect()
+    }
+
+    /// Paths of the files that hold changes: all packs and segments.
+    pub fn value_files(&self) -> Vec<PathBuf> {
+        self.paths(&[FileKind::Segment, FileKind::Pack])
+    }
+
+    /// Paths of the tables of the manifest; without one, of all tables.
+    pub fn tables(&self) -> Vec<PathBuf> {
+        match &self.state {
+            Some(state) => {
+                state.tables.values().map(|table| self.dir.join(table.id.file_name(table.kind()))).collect()
+            }
+            None => self.paths(&[FileKind::RevisionTable, FileKind::PlainTable]),
+        }
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
