@@ -12,7 +12,7 @@ mod writer;
 pub use checksum::{Crc, crc, crc_parts};
 pub use compress::{Codec, compress, compress_if_smaller, decompress};
 pub use header::{FILE_HEADER_LEN, FileHeader, FileId, FileKind, MAGIC};
-pub use part::{Depth, FLIP_LEN_MAX, Flip, Holds, Part, PartState, Sum, find_flip};
+pub use part::{FLIP_LEN_MAX, Flip, Holds, Part, PartState, Sum, find_flip};
 pub use reader::{Malformed, Reader};
 pub use writer::{put_bytes, put_u16, put_u32, put_u64, put_varint, put_zigzag, varint_len, zigzag};
 

@@ -7,15 +7,6 @@ use bytes::Bytes;
 
 use super::Crc;
 
-/// How much of a file is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Depth {
-    /// Checksums over stored bytes.
-    Stored,
-    /// Also decodes every content, and compares it with its digest where the file has one.
-    Contents,
-}
-
 /// Whether a part is what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartState {

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Depth;
 use super::bits::Rows;
 use super::group::{GROUP_HEADER_LEN, GroupHeader};
 use super::layout::{DIGESTS, HEADER_LEN_MAX, Index, PACK_TRAILER_LEN, PackHeader, PackTrailer};
 use super::reader::Pack;
-use crate::codec::{Depth, FileHeader, Flip, Holds, Part, PartState, Reader, Sum, crc, find_flip};
+use crate::codec::{FileHeader, Flip, Holds, Part, PartState, Reader, Sum, crc, find_flip};
 use crate::env::{File, read_at_most};
 use crate::error::IoContext;
 use crate::log::{ChangeBlocks, Fault, LoggedChange, checked_block};

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::{SegmentItem, Walk};
 use crate::Result;
-use crate::codec::{Depth, Holds, Part, PartState, Sum};
+use crate::codec::{Holds, Part, PartState, Sum};
+use crate::log::VerifyDepth as Depth;
 use crate::log::change::Change;
 use crate::log::frame_head::FrameKind;
 use crate::log::locator::StoredContent;

@@ -26,10 +26,11 @@ use super::seal::info;
 use super::segment::{SEGMENT_HEADER_LEN, SegmentHeader};
 use super::tail::{TRAILER_LEN, Trailer};
 use crate::codec::{
-    Depth, FILE_HEADER_LEN, FileHeader, FileId, Flip, Holds, Part, PartState, Reader, Sum, find_flip,
+    FILE_HEADER_LEN, FileHeader, FileId, Flip, Holds, Part, PartState, Reader, Sum, find_flip,
 };
 use crate::env::{File, read_at_most};
 use crate::error::IoContext;
+use crate::log::VerifyDepth as Depth;
 use crate::manifest::ValueFileInfo;
 use crate::{Error, Result};
 

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use recension::codec::{Depth, FileHeader, FileId, FileKind, MAGIC, Part, PartState};
+use recension::codec::{FileHeader, FileId, FileKind, MAGIC, Part, PartState};
 use recension::env::{Access, File, Fs, read_at_most};
 use recension::index::table::{FilterSurvey, TableItem, dissect_table};
 use recension::log::{Change, Frame, LoggedChange, SegmentItem, StoredContent, UnitHeader, dissect_segment};
 use recension::manifest::{Edit, ManifestItem, State, dissect_manifest};
 use recension::model::{Address, Row};
+use recension::pack::Depth;
 use recension::pack::{GroupHeader, PackItem, dissect_pack};
 use recension::{Entity, Error};
 use recension_cli::exit::{Failure, Outcome};

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use recension::codec::{Depth, Holds, Part};
+use recension::codec::{Holds, Part};
 use recension::env::Fs;
+use recension::pack::Depth;
 use recension_cli::exit::Outcome;
 
 use crate::file::{self, Item, is_finding};

@@ -5,8 +5,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use recension::codec::{Depth, FileKind, Flip, Part, PartState};
+use recension::codec::{FileKind, Flip, Part, PartState};
 use recension::env::OsFs;
+use recension::pack::Depth;
 use sst_dump::file::{Item, Summary, walk};
 
 fn parts(path: &Path) -> (Summary, Vec<Part>) {

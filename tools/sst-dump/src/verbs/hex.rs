@@ -1,7 +1,8 @@
 //! `hex`: bytes, with the names of their fields.
 
-use recension::codec::{Depth, FileKind, Part};
+use recension::codec::{FileKind, Part};
 use recension::env::{Env, read_at_most};
+use recension::pack::Depth;
 use recension_cli::Global;
 use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::Out;

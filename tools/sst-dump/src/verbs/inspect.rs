@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use recension::codec::{Depth, FileKind, Part};
+use recension::codec::{FileKind, Part};
 use recension::env::Env;
+use recension::pack::Depth;
 use recension_cli::Global;
 use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::{Out, grouped, size};

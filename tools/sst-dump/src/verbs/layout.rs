@@ -1,7 +1,7 @@
 //! `layout`: every part of a file.
 
-use recension::codec::Depth;
 use recension::env::Env;
+use recension::pack::Depth;
 use recension_cli::Global;
 use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::Out;

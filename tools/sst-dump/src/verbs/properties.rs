@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use recension::codec::Depth;
 use recension::env::Env;
 use recension::log::Change;
+use recension::pack::Depth;
 use recension_cli::Global;
 use recension_cli::exit::Outcome;
 use recension_cli::output::{Out, grouped};

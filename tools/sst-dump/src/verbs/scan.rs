@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use recension::codec::{Depth, FileKind, Part};
+use recension::codec::{FileKind, Part};
 use recension::env::{Env, File};
 use recension::index::annotations;
 use recension::log::{Change, LoggedChange, StoredContent};
 use recension::model::{Address, Fields, RevisionKind, Row, Timestamp};
+use recension::pack::Depth;
 use recension_cli::entity::shown;
 use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::{Object, Out};
