@@ -137,6 +137,20 @@ pub enum Error {
         /// What is not known.
         what: String,
     },
+    /// A content that is to be forgotten is that of further revisions: say what is meant (`Sharing`). An `Invalid`.
+    #[error(
+        "{count} further revisions of {entity} have a content that is to be forgotten ({}{}): forget them as well (include), or leave it to them \
+         (leave)",
+        list(.revisions), if *.count > .revisions.len() as u64 { ", …" } else { "" }
+    )]
+    Shared {
+        /// Whose.
+        entity: Entity,
+        /// How many.
+        count: u64,
+        /// Some of them.
+        revisions: Vec<u64>,
+    },
     /// See [`ErrorKind::Cancelled`].
     #[error("cancelled")]
     Cancelled,
@@ -147,7 +161,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Conflict { .. } => ErrorKind::Conflict,
-            Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Invalid { .. } | Self::Shared { .. } => ErrorKind::Invalid,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Locked { .. } => ErrorKind::Locked,
             Self::Latched { .. } => ErrorKind::Latched,
@@ -195,6 +209,10 @@ impl Error {
         let offset = base.saturating_add(bad.at as u64);
         Self::corrupt(path, offset, bad.expected, "other bytes", affected)
     }
+}
+
+fn list(numbers: &[u64]) -> String {
+    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Adds the action and the path to an `io::Result`.

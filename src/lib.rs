@@ -22,7 +22,8 @@ mod store;
 pub use error::{Corruption, Error, ErrorKind, Result};
 pub use index::EntityRange;
 pub use model::{
-    Annotation, AnnotationKind, Digest, Entity, Expect, FieldMask, Fields, Flags, HeadState, Timestamp,
+    Annotation, AnnotationKind, Digest, Entity, Erasure, Expect, FieldMask, Fields, Flags, HeadState,
+    Timestamp,
 };
 pub use store::*;
 

@@ -3,7 +3,7 @@
 //! ```text
 //! revision                                              annotation
 //!  0  type            u8   1                             0  type      u8   2
-//!  1  number          u64  )                             1  kind      u8   1 hide, 2 show
+//!  1  number          u64  )                             1  kind      u8   1 hide, 2 show, 3 forget, 4 purge, 5 retain
 //!  9  parent          u64  ) filled in last              2  fields    u8   mask
 //! 17  effective time  i64  )                             3  entity    varint length, bytes
 //! 25  kind            u8   1 put, 2 delete                  first     varint
@@ -19,6 +19,8 @@
 //!     per stored content: digest: 32; raw length, unit length: varints
 //!     cold fields     varint length, bytes (`model::Fields`)
 //! ```
+//!
+//! Behind the reason of an annotation that erases (kinds 3 to 5): job: u64, more: u8 (0 or 1), time: zigzag varint.
 //!
 //! The units of a frame follow its metadata without gaps, in the order in which the records name them; so a unit's place is the sum
 //! of the lengths before it.
@@ -161,6 +163,12 @@ impl RecordDraft {
                         note.first, note.last, note.entity
                     )));
                 }
+                if note.kind.erases() != note.erasure.is_some() {
+                    return Err(Error::invalid(format!(
+                        "an annotation of kind {:?} of {}: it says which job it belongs to if and only if it erases",
+                        note.kind, note.entity
+                    )));
+                }
                 if note.actor.len().saturating_add(note.reason.len()) > limits::FIELDS_LEN_MAX {
                     return Err(Error::invalid(format!(
                         "actor and reason of an annotation have more than {} bytes",
@@ -214,6 +222,9 @@ impl RecordDraft {
                 put_varint(out, note.last);
                 put_bytes(out, note.actor.as_bytes());
                 put_bytes(out, note.reason.as_bytes());
+                if let Some(erasure) = &note.erasure {
+                    erasure.encode(out);
+                }
                 None
             }
         }

@@ -13,7 +13,8 @@ use super::unit::UNIT_HEADER_LEN;
 use crate::codec::{Malformed, Reader};
 use crate::limits;
 use crate::model::{
-    Address, Annotation, AnnotationKind, ContentRef, Digest, Entity, FieldMask, Flags, RevisionKind, Row,
+    Address, Annotation, AnnotationKind, ContentRef, Digest, Entity, Erasure, FieldMask, Flags, RevisionKind,
+    Row,
 };
 
 /// A record with the places of what it stores.
@@ -178,7 +179,11 @@ pub(super) fn annotation(reader: &mut Reader<'_>, metadata: &Bytes) -> Result<Ch
     }
     let actor = text(reader)?;
     let reason = text(reader)?;
-    Ok(Change::Annotation(Annotation { entity, first, last, kind, fields, actor, reason }))
+    let erasure = match kind.erases() {
+        true => Some(Erasure::decode(reader)?),
+        false => None,
+    };
+    Ok(Change::Annotation(Annotation { entity, first, last, kind, fields, actor, reason, erasure }))
 }
 
 fn text(reader: &mut Reader<'_>) -> Result<String, Malformed> {

@@ -34,6 +34,12 @@ impl Entity {
         Ok(Self(id))
     }
 
+    /// A name that was made here and is within the limits: prefix and hash.
+    pub(super) fn of_hash(name: Vec<u8>) -> Self {
+        debug_assert!(Self::check(&name).is_ok(), "a prefix and a hash are a name");
+        Self(Bytes::from(name))
+    }
+
     fn check(id: &[u8]) -> Result<()> {
         if id.is_empty() || id.len() > limits::ENTITY_LEN_MAX {
             return Err(Error::invalid(format!(

@@ -10,7 +10,7 @@ mod fields;
 mod row;
 mod time;
 
-pub use annotation::{Annotation, AnnotationKind, FieldMask};
+pub use annotation::{Annotation, AnnotationKind, Erasure, FieldMask, PURGED_PREFIX, purged_name};
 pub use bound::Bound;
 pub use content::{Address, ContentRef};
 pub use digest::Digest;

@@ -186,7 +186,11 @@ pub(crate) enum Op {
         expect: Expect,
         draft: Box<Draft>,
     },
-    Annotate(Annotation),
+    /// `entity` is the one that it is about; a purge's annotation itself names only a hash of it.
+    Annotate {
+        entity: Entity,
+        annotation: Annotation,
+    },
     /// Writes nothing; the head must be as expected. `sequence`: also, its sequence number (a transaction's read).
     Guard {
         entity: Entity,
@@ -198,8 +202,7 @@ pub(crate) enum Op {
 impl Op {
     pub(crate) fn entity(&self) -> &Entity {
         match self {
-            Self::Write { entity, .. } | Self::Guard { entity, .. } => entity,
-            Self::Annotate(annotation) => &annotation.entity,
+            Self::Write { entity, .. } | Self::Guard { entity, .. } | Self::Annotate { entity, .. } => entity,
         }
     }
 }
@@ -293,7 +296,9 @@ impl Batch {
         // No number is above it, and the format has no other word for "all later ones".
         let last = last.min(REVISION_NUMBER_MAX);
         let entity = Entity::new(entity)?;
-        self.ops.push(Op::Annotate(Annotation { entity, first, last, kind, fields, actor, reason }));
+        let annotation =
+            Annotation { entity: entity.clone(), first, last, kind, fields, actor, reason, erasure: None };
+        self.ops.push(Op::Annotate { entity, annotation });
         Ok(self)
     }
 

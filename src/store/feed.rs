@@ -30,8 +30,10 @@ pub struct Change {
 pub enum ChangeKind {
     /// A new revision, live or a tombstone.
     Revision(Revision),
-    /// Something was hidden or shown.
+    /// Something was hidden, shown, forgotten or purged.
     Annotation(Annotation),
+    /// A change of an entity that was purged since: nothing is left of it but its place in the order.
+    Purged,
 }
 
 /// Changes behind a cursor, in commit order, up to the durable watermark. As an iterator it ends there, and goes on when called
@@ -164,10 +166,15 @@ impl Iterator for Changes {
             Some(logged) => {
                 self.cursor = logged.sequence;
                 let kind = match logged.change {
-                    Logged::Annotation(annotation) => ChangeKind::Annotation(annotation),
-                    Logged::Revision { entity, row, .. } => {
-                        ChangeKind::Revision(Revision::new(&self.inner, entity, row)?)
+                    Logged::Annotation(annotation) => {
+                        let purge = self.inner.purge(annotation.entity.as_bytes())?;
+                        match purge.is_some_and(|purge| purge.sequence > logged.sequence) {
+                            true => ChangeKind::Purged,
+                            false => ChangeKind::Annotation(annotation),
+                        }
                     }
+                    Logged::Revision { entity, row, .. } => Revision::new(&self.inner, entity, row)?
+                        .map_or(ChangeKind::Purged, ChangeKind::Revision),
                 };
                 let commit_time = Timestamp(logged.commit_time);
                 Ok(Some(Change {

@@ -1,6 +1,7 @@
 //! The head of an entity as the write path sees it.
 
 use super::prepare::{PreparedWhat, PreparedWrite};
+use crate::index::annotations::Purge;
 use crate::limits::REVISION_NUMBER_MAX;
 use crate::model::{ContentRef, Digest, Entity, Expect, HeadState, RevisionKind, Row};
 use crate::{Error, Result};
@@ -8,11 +9,14 @@ use crate::{Error, Result};
 /// What a write needs to know of the revision before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadInfo {
-    /// Sequence number of the newest revision; 0 if there is none.
+    /// Sequence number of the newest revision, or of the purge that ended them; 0 if there is neither.
     pub(crate) sequence: u64,
-    /// Its number; 0 if there is none.
+    /// Sequence number of the last change of the entity that is known here: of that revision, or of an annotation behind it. What is in
+    /// flight is in flight until this is published.
+    pub(crate) until: u64,
+    /// Its number; the last one used if it was purged; 0 if there is none.
     pub(crate) number: u64,
-    /// Its kind; `None` if there is no revision.
+    /// Its kind; `None` if there is no revision, or none any more.
     pub(crate) kind: Option<RevisionKind>,
     /// Its effective time, µs.
     pub(crate) effective_time: i64,
@@ -23,12 +27,36 @@ pub(crate) struct HeadInfo {
 }
 
 impl HeadInfo {
-    pub(crate) const ABSENT: Self =
-        Self { sequence: 0, number: 0, kind: None, effective_time: i64::MIN, content: None, digest: None };
+    pub(crate) const ABSENT: Self = Self {
+        sequence: 0,
+        until: 0,
+        number: 0,
+        kind: None,
+        effective_time: i64::MIN,
+        content: None,
+        digest: None,
+    };
+
+    /// Nothing is left, and numbers and times go on.
+    pub(crate) fn purged(purge: Purge) -> Self {
+        Self {
+            sequence: purge.sequence,
+            until: purge.sequence,
+            number: purge.last,
+            effective_time: purge.effective_time,
+            ..Self::ABSENT
+        }
+    }
+
+    /// Whether it was purged and not used again.
+    pub(crate) fn is_purged(&self) -> bool {
+        self.kind.is_none() && self.number > 0
+    }
 
     pub(crate) fn of(row: &Row) -> Self {
         Self {
             sequence: row.sequence,
+            until: row.sequence,
             number: row.number,
             kind: Some(row.kind),
             effective_time: row.effective_time,
@@ -39,6 +67,7 @@ impl HeadInfo {
 
     pub(crate) fn state(&self) -> HeadState {
         match self.kind {
+            None if self.is_purged() => HeadState::Purged(self.number),
             None => HeadState::Absent,
             Some(RevisionKind::Delete) => HeadState::Deleted(self.number),
             Some(RevisionKind::Put) => HeadState::Live(self.number),
@@ -47,8 +76,9 @@ impl HeadInfo {
 
     pub(crate) fn meets(&self, expect: Expect) -> bool {
         match expect {
-            Expect::Absent => self.kind.is_none(),
-            Expect::Head(number) => self.kind.is_some() && self.number == number,
+            // A purged entity had revisions: whoever takes it for a new one is told.
+            Expect::Absent => self.kind.is_none() && !self.is_purged(),
+            Expect::Head(number) => self.number > 0 && self.number == number,
             Expect::Any => true,
         }
     }
@@ -59,7 +89,9 @@ impl HeadInfo {
             PreparedWhat::Guard { expect, sequence } => (*expect, *sequence),
             PreparedWhat::Write(write) => (write.expect, None),
             PreparedWhat::Annotate(_) if self.kind.is_none() => {
-                return Err(Error::invalid(format!("{entity} has no revisions to hide or show")));
+                return Err(Error::invalid(format!(
+                    "{entity} has no revisions to hide, show, forget or purge"
+                )));
             }
             PreparedWhat::Annotate(_) => return Ok(()),
         };

@@ -75,7 +75,7 @@ impl Iterator for History {
         let item =
             front.next().map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
         match item {
-            Some(Ok(revision)) if revision.number() > self.floor => {
+            Some(Ok(Some(revision))) if revision.number() > self.floor => {
                 self.front_given += 1;
                 self.ceiling = revision.number();
                 Some(Ok(revision))
@@ -84,6 +84,7 @@ impl Iterator for History {
                 self.finish();
                 Some(Err(e))
             }
+            // Of an older revision than a purged one nothing is left either.
             _ => {
                 self.finish();
                 None
@@ -97,23 +98,28 @@ impl DoubleEndedIterator for History {
         if self.done {
             return None;
         }
-        let back = self
-            .back
-            .get_or_insert_with(|| self.inner.view().rows(&self.entity, &self.bound, Order::Ascending));
-        let item =
-            back.next().map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
-        match item {
-            Some(Ok(revision)) if revision.number() < self.ceiling => {
-                self.floor = revision.number();
-                Some(Ok(revision))
-            }
-            Some(Err(e)) => {
-                self.finish();
-                Some(Err(e))
-            }
-            _ => {
-                self.finish();
-                None
+        loop {
+            let back = self
+                .back
+                .get_or_insert_with(|| self.inner.view().rows(&self.entity, &self.bound, Order::Ascending));
+            let item = back
+                .next()
+                .map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
+            match item {
+                // Purged; there may be newer ones.
+                Some(Ok(None)) => {}
+                Some(Ok(Some(revision))) if revision.number() < self.ceiling => {
+                    self.floor = revision.number();
+                    return Some(Ok(revision));
+                }
+                Some(Err(e)) => {
+                    self.finish();
+                    return Some(Err(e));
+                }
+                _ => {
+                    self.finish();
+                    return None;
+                }
             }
         }
     }
@@ -122,7 +128,7 @@ impl DoubleEndedIterator for History {
 impl std::iter::FusedIterator for History {}
 
 /// The heads of a range of entities in the order of their names; `.rev()` for the other order. Tombstones are given out as
-/// [`Head::Deleted`].
+/// [`Head::Deleted`]; purged entities are left out, for nothing is left of their names.
 pub struct Heads {
     inner: Arc<Inner>,
     bound: Bound,
@@ -133,6 +139,12 @@ pub struct Heads {
     back: Option<HeadIter>,
     back_given: u32,
     done: bool,
+}
+
+enum Given {
+    Head(Head),
+    Purged,
+    End,
 }
 
 impl Heads {
@@ -149,15 +161,16 @@ impl Heads {
         }
     }
 
+    /// `None`: the entity was purged, look at the next one.
     fn give(
         &mut self,
         item: Option<Result<(Entity, crate::model::Row)>>,
         order: Order,
-    ) -> Option<Result<Head>> {
+    ) -> Option<Option<Result<Head>>> {
         let item = item.map(|found| {
             let (entity, row) = found?;
             if !self.left.contains(entity.as_bytes()) {
-                return Ok(None);
+                return Ok(Given::End);
             }
             match order {
                 Order::Ascending => {
@@ -167,20 +180,20 @@ impl Heads {
                 }
                 Order::Descending => self.left.to = Some(entity.bytes().clone()),
             }
-            Revision::new(&self.inner, entity, row).map(|revision| Some(Head::of(revision)))
+            Ok(match Revision::new(&self.inner, entity, row)? {
+                Some(revision) => Given::Head(Head::of(revision)),
+                None => Given::Purged,
+            })
         });
-        match item {
-            Some(Ok(Some(head))) => return Some(Ok(head)),
-            Some(Err(e)) => {
-                self.done = true;
-                (self.front, self.back) = (None, None);
-                return Some(Err(e));
-            }
-            Some(Ok(None)) | None => {}
-        }
+        let end = match item {
+            Some(Ok(Given::Head(head))) => return Some(Some(Ok(head))),
+            Some(Ok(Given::Purged)) => return None,
+            Some(Err(e)) => Some(Err(e)),
+            Some(Ok(Given::End)) | None => None,
+        };
         self.done = true;
         (self.front, self.back) = (None, None);
-        None
+        Some(end)
     }
 }
 
@@ -191,16 +204,20 @@ impl Iterator for Heads {
         if self.done {
             return None;
         }
-        if self.front_given >= REPIN_AFTER {
-            self.front = None;
+        loop {
+            if self.front_given >= REPIN_AFTER {
+                self.front = None;
+            }
+            let front = self.front.get_or_insert_with(|| {
+                self.front_given = 0;
+                self.inner.view().heads(&self.left, &self.bound, Order::Ascending)
+            });
+            self.front_given += 1;
+            let item = front.next();
+            if let Some(given) = self.give(item, Order::Ascending) {
+                return given;
+            }
         }
-        let front = self.front.get_or_insert_with(|| {
-            self.front_given = 0;
-            self.inner.view().heads(&self.left, &self.bound, Order::Ascending)
-        });
-        self.front_given += 1;
-        let item = front.next();
-        self.give(item, Order::Ascending)
     }
 }
 
@@ -209,16 +226,20 @@ impl DoubleEndedIterator for Heads {
         if self.done {
             return None;
         }
-        if self.back_given >= REPIN_AFTER {
-            self.back = None;
+        loop {
+            if self.back_given >= REPIN_AFTER {
+                self.back = None;
+            }
+            let back = self.back.get_or_insert_with(|| {
+                self.back_given = 0;
+                self.inner.view().heads(&self.left, &self.bound, Order::Descending)
+            });
+            self.back_given += 1;
+            let item = back.next();
+            if let Some(given) = self.give(item, Order::Descending) {
+                return given;
+            }
         }
-        let back = self.back.get_or_insert_with(|| {
-            self.back_given = 0;
-            self.inner.view().heads(&self.left, &self.bound, Order::Descending)
-        });
-        self.back_given += 1;
-        let item = back.next();
-        self.give(item, Order::Descending)
     }
 }
 

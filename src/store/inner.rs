@@ -31,6 +31,8 @@ pub(crate) const BUCKETS: usize = 1 << 16;
 pub(crate) struct Inner {
     pub(crate) env: Env,
     pub(crate) path: PathBuf,
+    /// The store's id.
+    pub(crate) store: [u8; 16],
     pub(crate) options: Options,
     pub(crate) budget: Budget,
     pub(crate) read_only: bool,

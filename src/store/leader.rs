@@ -157,10 +157,8 @@ impl Inner {
         if failed.is_none() {
             let published = self.published();
             for placed in items.iter().filter_map(|item| item.frame.as_ref()) {
-                for record in placed.frame.records() {
-                    if let RecordDraft::Revision { entity, .. } = record
-                        && pipeline.pending.get(entity).is_some_and(|head| head.sequence <= published)
-                    {
+                for entity in &placed.entities {
+                    if pipeline.pending.get(entity).is_some_and(|head| head.until <= published) {
                         pipeline.pending.remove(entity);
                     }
                 }

@@ -241,7 +241,15 @@ impl Inner {
                 let commit_time = self.env.clock.wall_us();
                 let first_sequence = pipeline.next_sequence;
                 let placed = frame.take().map(|frame| {
-                    Box::new(Placed { frame, segment, offset, first_sequence, count: 0, commit_time })
+                    Box::new(Placed {
+                        frame,
+                        segment,
+                        offset,
+                        first_sequence,
+                        count: 0,
+                        commit_time,
+                        entities: Vec::new(),
+                    })
                 });
                 let result =
                     Ok(super::Committed { sequence: first_sequence.saturating_sub(1), outcomes: Vec::new() });

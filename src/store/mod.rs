@@ -7,6 +7,7 @@ mod clock;
 mod commit;
 mod draft;
 mod feed;
+mod forget;
 mod head_cache;
 mod heads;
 mod history;
@@ -43,6 +44,7 @@ pub use check::{CheckDepth, CheckReport, Finding};
 pub use checkpoint::CheckpointReport;
 pub use draft::{Batch, Committed, Draft, Durability, Hiding, Outcome};
 pub use feed::{Change, ChangeKind, Changes};
+pub use forget::{ERASURE_TEXT_MAX, ErasureMode, ForgetWhat, Forgetting, Forgot, Retention, Sharing};
 pub use history::{Heads, History};
 pub use live::{LiveChange, LiveChangeKind, LiveChanges};
 pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder};
@@ -61,17 +63,31 @@ use crate::model::{Entity, Expect};
 
 /// How far a long operation has come, and whether it should go on.
 pub struct Progress<'a> {
-    callback: &'a mut dyn FnMut(&'static str, u64, u64) -> bool,
+    callback: Option<&'a mut dyn FnMut(&'static str, u64, u64) -> bool>,
 }
 
 impl<'a> Progress<'a> {
     /// `callback` gets the name of the step, how much is done, and of how much (0: not known); it answers whether to go on.
     pub fn new(callback: &'a mut dyn FnMut(&'static str, u64, u64) -> bool) -> Self {
-        Self { callback }
+        Self { callback: Some(callback) }
+    }
+
+    /// Nobody looks, and it goes on to the end.
+    pub fn none() -> Self {
+        Self { callback: None }
     }
 
     pub(crate) fn step(&mut self, what: &'static str, done: u64, of: u64) -> Result<()> {
-        if (self.callback)(what, done, of) { Ok(()) } else { Err(crate::Error::Cancelled) }
+        match &mut self.callback {
+            Some(callback) => {
+                if callback(what, done, of) {
+                    Ok(())
+                } else {
+                    Err(crate::Error::Cancelled)
+                }
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -310,6 +326,61 @@ impl Store {
     /// As for [`Store::put`].
     pub fn show(&self, what: Hiding) -> Result<Committed> {
         self.commit(Batch::new().show(what)?)
+    }
+
+    /// Destroys fields of revisions, durably. Nothing undoes it: readers get `Forgotten` from now on, on every path, whatever point they read; the
+    /// bytes go in the background. Call it again if it was interrupted: what was done is passed over.
+    ///
+    /// ```
+    /// # use recension::{Content, Draft, Expect, Forgetting, Progress, Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("wiki.db"))?;
+    /// store.put("Main Page", Expect::Absent, Draft::new("a phone number"))?;
+    /// store.put("Main Page", Expect::Head(1), Draft::new("harmless"))?;
+    /// let wanted = Forgetting::revisions("Main Page", 1, 1).actor("oversight").reason("request 7");
+    /// assert_eq!(store.forget(&wanted, &mut Progress::none())?.revisions, 1);
+    /// assert_eq!(store.revision("Main Page", 1)?.unwrap().content()?, Content::Forgotten);
+    /// # Ok::<(), recension::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Shared` (an `Invalid`) if other revisions have a content that is meant and the call does not say what is to become of them; `Busy` if
+    /// an entity is written to all the time; `Cancelled`; as for [`Store::put`].
+    pub fn forget(&self, forgetting: &Forgetting, progress: &mut Progress<'_>) -> Result<Forgot> {
+        self.inner().forget(forgetting, progress)
+    }
+
+    /// Destroys an entity, its name included, durably. Readers get [`Head::Purged`]; numbers go on where they were if the name is used again
+    /// (with `Expect::Any` or the last number: `Expect::Absent` is a conflict). What is left is a hash of the name, keyed with the
+    /// store's id.
+    ///
+    /// # Errors
+    /// As for [`Store::put`]; `Invalid` if there is nothing to purge.
+    pub fn purge(
+        &self,
+        entity: impl AsRef<[u8]>,
+        expect: Expect,
+        actor: &str,
+        reason: &str,
+    ) -> Result<Committed> {
+        self.inner().purge_entity(entity.as_ref(), expect, actor, reason)
+    }
+
+    /// The last revision number that an entity had when it was last purged; `None` if it never was. Revisions up to there are gone, also
+    /// if the name was used again.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if it cannot be read.
+    pub fn purged(&self, entity: impl AsRef<[u8]>) -> Result<Option<u64>> {
+        Ok(self.inner().purge(entity.as_ref())?.map(|purge| purge.last))
+    }
+
+    /// Forgets what was superseded before a time, keeping so many older versions of each entity, durably.
+    ///
+    /// # Errors
+    /// As for [`Store::forget`], without `Shared`: a content that a kept revision has, too, stays for that.
+    pub fn retain(&self, retention: &Retention, progress: &mut Progress<'_>) -> Result<Forgot> {
+        self.inner().retain(retention, progress)
     }
 
     /// Numbers about the store.

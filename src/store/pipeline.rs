@@ -24,9 +24,10 @@ use super::resolve::{Plan, out_of_step};
 use super::space::{SegmentFile, Tail};
 use super::ticket::TicketState;
 use crate::env::HashMap;
+use crate::index::annotations::Purge;
 use crate::limits::AUTHORED_AHEAD_MAX_US;
 use crate::log::{FrameDraft, Numbers};
-use crate::model::Entity;
+use crate::model::{AnnotationKind, Entity};
 use crate::{Error, Result};
 
 /// A gathering group takes at most this many bytes of frames; more wait for the next.
@@ -67,6 +68,8 @@ pub(crate) struct Placed {
     pub(crate) first_sequence: u64,
     pub(crate) count: u64,
     pub(crate) commit_time: i64,
+    /// The entities that it changes: pending until it is published.
+    pub(crate) entities: Vec<Entity>,
 }
 
 /// What a reservation came to.
@@ -106,7 +109,7 @@ impl Inner {
             match self.standing(pipeline, entity, *hash, at) {
                 Standing::Same => current.push(*head),
                 Standing::Pending(pending) if batch.needs_head => {
-                    return Ok(Reserved::AfterPublish(pending.sequence));
+                    return Ok(Reserved::AfterPublish(pending.until));
                 }
                 Standing::Pending(pending) => {
                     probe!("pipeline: head is pending");
@@ -170,16 +173,19 @@ impl Inner {
                 frame.set_numbers(record, *numbers);
             }
         }
+        let mut entities = Vec::with_capacity(batch.entities.len());
         for ((entity, hash), head) in batch.entities.iter().zip(current) {
-            if head.sequence >= first_sequence {
-                self.bucket(*hash).store(head.sequence, std::sync::atomic::Ordering::Release);
+            // Annotations move the bucket as revisions do: a revert that was made out before a forget is made out again, and a head
+            // that was cached before a purge is not found any more.
+            if head.until >= first_sequence {
+                self.bucket(*hash).store(head.until, std::sync::atomic::Ordering::Release);
                 pipeline.pending.insert(entity.clone(), head);
+                entities.push(entity.clone());
             }
         }
-        // Annotations change what a cached head shows, not which it is: no bucket moves for them.
         let sequence = pipeline.next_sequence - 1;
         pipeline.gathering_bytes += frame.len();
-        let frame = Box::new(Placed { frame, segment, offset, first_sequence, count, commit_time });
+        let frame = Box::new(Placed { frame, segment, offset, first_sequence, count, commit_time, entities });
         let result = Ok(Committed { sequence, outcomes: assigned.outcomes });
         pipeline.gathering.push(Item { ticket: ticket.clone(), sync, frame: Some(frame), result });
         Ok(Reserved::Queued(ticket))
@@ -207,7 +213,7 @@ impl Inner {
         for (entity, hash) in &batch.entities {
             match self.standing(&pipeline, entity, *hash, at) {
                 Standing::Same => {}
-                Standing::Pending(pending) => return Ok(Reserved::AfterPublish(pending.sequence)),
+                Standing::Pending(pending) => return Ok(Reserved::AfterPublish(pending.until)),
                 Standing::Moved => return Ok(Reserved::Stale),
             }
         }
@@ -262,7 +268,16 @@ fn assign(
         head.admit(entity, &op.what)?;
         match &op.what {
             PreparedWhat::Guard { .. } => outcomes.push(Outcome::Held),
-            PreparedWhat::Annotate(_) => {
+            PreparedWhat::Annotate(annotation) => {
+                if annotation.kind == AnnotationKind::Purge {
+                    *head = HeadInfo::purged(Purge {
+                        sequence,
+                        last: head.number,
+                        effective_time: head.effective_time,
+                    });
+                } else if !planted!("forget does not move the bucket") {
+                    head.until = sequence;
+                }
                 numbers.push(None);
                 outcomes.push(Outcome::Annotated { sequence });
                 sequence = sequence.saturating_add(1);
@@ -278,11 +293,13 @@ fn assign(
                     None => *time.insert(pipeline.clock.next(&*inner.env.clock)?),
                 };
                 let effective_time = effective_time(write.authored, commit_time, head.effective_time);
-                let parent = write.parent.unwrap_or(head.number);
+                // What was purged is nobody's parent.
+                let parent = write.parent.unwrap_or(if head.is_purged() { 0 } else { head.number });
                 numbers.push(Some(Numbers { number, parent, effective_time }));
                 outcomes.push(Outcome::Written { revision: number, sequence });
                 *head = HeadInfo {
                     sequence,
+                    until: sequence,
                     number,
                     kind: Some(write.kind()),
                     effective_time,

@@ -10,7 +10,9 @@ use super::draft::{Batch, Body, Boundaries, Op};
 use crate::index::entity_hash;
 use crate::limits;
 use crate::log::{FrameKind, UnitDraft};
-use crate::model::{Address, Annotation, ContentRef, Entity, Expect, Fields, Flags, RevisionKind};
+use crate::model::{
+    Address, Annotation, AnnotationKind, ContentRef, Entity, Expect, Fields, Flags, RevisionKind,
+};
 use crate::{Error, Result};
 
 /// One change, ready but for what depends on the head.
@@ -100,7 +102,7 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
             }
         };
         let what = match op {
-            Op::Annotate(annotation) => PreparedWhat::Annotate(annotation),
+            Op::Annotate { annotation, .. } => PreparedWhat::Annotate(annotation),
             Op::Guard { expect, sequence, .. } => PreparedWhat::Guard { expect, sequence },
             Op::Write { entity, expect, mut draft } => {
                 if draft.fields.request_id.is_none() {
@@ -118,7 +120,11 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
             _ => None,
         })
     };
-    let needs_head = writes().any(|write| write.needs_head());
+    // A purge says which number was the last one.
+    let purges = ops.iter().any(
+        |op| matches!(&op.what, PreparedWhat::Annotate(annotation) if annotation.kind == AnnotationKind::Purge),
+    );
+    let needs_head = purges || writes().any(|write| write.needs_head());
     let has_request_id = writes().any(|write| write.fields.request_id.is_some());
     if has_request_id && frame == FrameKind::Run {
         return Err(Error::invalid(

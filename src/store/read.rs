@@ -11,48 +11,65 @@ use super::inner::Inner;
 use super::prepare::Prepared;
 use super::revision::{Head, Revision};
 use crate::cache::{CacheKey, CacheKind};
+use crate::index::annotations::{Gate, Purge, Visibility};
 use crate::index::entity_hash;
-use crate::model::{Bound, ContentRef, Entity, FieldMask, Row};
+use crate::model::{Bound, ContentRef, Entity, Row};
 use crate::{Error, Result};
 
 impl Inner {
     /// The head of an entity as published now.
     pub(crate) fn head(self: &Arc<Self>, entity: &[u8]) -> Result<Head> {
         let hash = entity_hash(entity);
-        let entry = self.head_entry(entity, hash)?;
-        match entry {
-            None => Ok(Head::Absent),
-            Some(entry) => Ok(Head::of(Revision::of_entry(self, entry)?)),
-        }
-    }
-
-    /// The head through the cache. The answer was right at some moment during the call.
-    fn head_entry(&self, entity: &[u8], hash: u64) -> Result<Option<Arc<HeadEntry>>> {
         let last = || self.bucket(hash).load(Ordering::Acquire);
         if let Some(entry) = self.heads.get(entity, hash, last) {
             probe!("head cache: hit");
-            return Ok(Some(entry));
+            return self.head_of(entity, Some(entry));
         }
         let at = self.published();
-        let Some(row) = self.view.load().find(entity, &Bound::at(at))? else { return Ok(None) };
+        let Some(row) = self.view.load().find(entity, &Bound::at(at))? else {
+            return self.head_of(entity, None);
+        };
         let careless = planted!("stale head cache fill");
         let entry = Arc::new(HeadEntry::head(entity, row, if careless { u64::MAX } else { at })?);
+        // Purges and other annotations move the bucket too, so what is kept was the head at `at` and still is.
         if last() <= at || careless {
             self.heads.put(hash, &entry);
         }
-        Ok(Some(entry))
+        self.head_of(entity, Some(entry))
     }
 
-    /// The newest row of an entity inside a bound.
+    /// What the newest row inside a bound makes of an entity. Every read of a head comes by here: the gate is current whatever the bound.
+    fn head_of(self: &Arc<Self>, entity: &[u8], entry: Option<Arc<HeadEntry>>) -> Result<Head> {
+        if let Some(entry) = entry
+            && let Some(revision) = Revision::of_entry(self, entry)?
+        {
+            return Ok(Head::of(revision));
+        }
+        Ok(match self.purge(entity)? {
+            Some(purge) => Head::Purged(purge.last),
+            None => Head::Absent,
+        })
+    }
+
+    /// The head of an entity inside a bound.
+    pub(crate) fn head_at(self: &Arc<Self>, entity: &[u8], bound: &Bound) -> Result<Head> {
+        let entry = match self.view.load().find(entity, bound)? {
+            Some(row) => Some(Arc::new(HeadEntry::new(Entity::new(entity)?, row))),
+            None => None,
+        };
+        self.head_of(entity, entry)
+    }
+
+    /// The newest row of an entity inside a bound, whatever may be shown of it.
     pub(crate) fn find_row(&self, entity: &Entity, bound: &Bound) -> Result<Option<Row>> {
         self.view.load().find(entity.as_bytes(), bound)
     }
 
-    /// The same as a revision.
-    pub(crate) fn find(self: &Arc<Self>, entity: &[u8], bound: &Bound) -> Result<Option<Revision>> {
+    /// The revision with the number that the bound names.
+    pub(crate) fn revision_at(self: &Arc<Self>, entity: &[u8], bound: &Bound) -> Result<Option<Revision>> {
         match self.view.load().find(entity, bound)? {
-            Some(row) => Revision::new(self, Entity::new(entity)?, row).map(Some),
-            None => Ok(None),
+            Some(row) if row.number == bound.number => Revision::new(self, Entity::new(entity)?, row),
+            _ => Ok(None),
         }
     }
 
@@ -63,26 +80,43 @@ impl Inner {
             let last = || self.bucket(*hash).load(Ordering::Acquire);
             let cached =
                 self.heads.get(entity.as_bytes(), *hash, last).filter(|entry| entry.row.sequence <= at);
-            let head = match cached {
-                Some(entry) => HeadInfo::of(&entry.row),
-                None => match self.view.load().find(entity.as_bytes(), &Bound::at(at))? {
-                    Some(row) => HeadInfo::of(&row),
-                    None => HeadInfo::ABSENT,
-                },
+            let row = match cached {
+                Some(entry) => Some(entry.row.clone()),
+                None => self.view.load().find(entity.as_bytes(), &Bound::at(at))?,
             };
-            heads.push(head);
+            let purge = self.purge(entity.as_bytes())?;
+            heads.push(match (row, purge) {
+                (Some(row), purge) if purge.is_none_or(|purge| row.number > purge.last) => HeadInfo::of(&row),
+                (_, Some(purge)) => HeadInfo::purged(purge),
+                _ => HeadInfo::ABSENT,
+            });
         }
         Ok(heads)
     }
 
-    /// Which fields of a revision are hidden now: the one gate that every read passes.
-    pub(crate) fn hidden(&self, entity: &Entity, number: u64) -> Result<FieldMask> {
+    /// What may be shown of a revision now: the one gate that every read passes.
+    pub(crate) fn visibility(&self, entity: &Entity, number: u64) -> Result<Visibility> {
         // Set before the first annotation is published: whoever could know of one sees it.
         if !self.annotated.load(Ordering::Acquire) {
-            return Ok(FieldMask::default());
+            return Ok(Visibility::default());
         }
-        let view = self.view.load();
-        Ok(view.visibility(entity, number)?.hidden)
+        self.view.load().visibility(&self.store, entity, number)
+    }
+
+    /// The same for many revisions of an entity.
+    pub(crate) fn gate(&self, entity: &Entity) -> Result<Gate> {
+        if !self.annotated.load(Ordering::Acquire) {
+            return Ok(Gate::default());
+        }
+        self.view.load().gate(&self.store, entity)
+    }
+
+    /// The purge of an entity, if there was one.
+    pub(crate) fn purge(&self, entity: &[u8]) -> Result<Option<Purge>> {
+        if !self.annotated.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        self.view.load().purge(&self.store, entity)
     }
 
     /// The content of a revision. That of a head is kept with the head unless it is large, any other in the cache.

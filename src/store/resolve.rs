@@ -58,7 +58,16 @@ impl Inner {
             }
             let draft = match &op.what {
                 PreparedWhat::Guard { .. } => None,
-                PreparedWhat::Annotate(annotation) => Some(RecordDraft::Annotation(annotation.clone())),
+                PreparedWhat::Annotate(annotation) => {
+                    let mut annotation = annotation.clone();
+                    if annotation.kind == AnnotationKind::Purge {
+                        (annotation.first, annotation.last) = (1, head.number);
+                        if let Some(erasure) = &mut annotation.erasure {
+                            erasure.time = head.effective_time;
+                        }
+                    }
+                    Some(RecordDraft::Annotation(annotation))
+                }
                 PreparedWhat::Write(write) => {
                     let earlier = batch.ops.get(..i).unwrap_or_default();
                     let earlier = Earlier { ops: earlier, entity: op.entity };
@@ -93,7 +102,8 @@ impl Inner {
             PreparedBody::Stored => MainContent::Stored,
             PreparedBody::Reuse(number) => {
                 let row = self.find_row(entity, &Bound { number, ..Bound::at(at) })?;
-                let row = row.filter(|row| row.number == number).ok_or_else(|| {
+                let gone = self.purged_to(entity)?;
+                let row = row.filter(|row| row.number == number && number > gone).ok_or_else(|| {
                     Error::invalid(format!("{entity} has no revision {number} to revert to"))
                 })?;
                 self.reuse(entity, &row, earlier, &mut fields, &mut flags)?
@@ -134,6 +144,7 @@ impl Inner {
         *head = HeadInfo {
             // Moved on: nothing later in this batch may take the old content for the head's.
             sequence: u64::MAX,
+            until: u64::MAX,
             number,
             kind: Some(write.kind()),
             effective_time: head.effective_time,
@@ -174,7 +185,14 @@ impl Inner {
                 row.number
             )));
         }
-        if earlier.hidden(row.number, self.hidden(entity, row.number)?).contains(FieldMask::CONTENT) {
+        let seen = self.visibility(entity, row.number)?;
+        if seen.forgotten.contains(FieldMask::CONTENT) && !planted!("revert brings back the forgotten") {
+            return Err(Error::invalid(format!(
+                "the content of revision {} of {entity} was forgotten: there is nothing to bring back",
+                row.number
+            )));
+        }
+        if earlier.hidden(row.number, seen.hidden).contains(FieldMask::CONTENT) {
             return Err(Error::invalid(format!(
                 "the content of revision {} of {entity} is hidden: a new revision would show it; show it first",
                 row.number
@@ -211,7 +229,7 @@ impl Inner {
         if !same_tag {
             return Ok(false);
         }
-        let hidden = earlier.hidden(head.number, self.hidden(entity, head.number)?);
+        let hidden = earlier.hidden(head.number, self.visibility(entity, head.number)?.withheld());
         if hidden.contains(FieldMask::CONTENT) && !planted!("if changed ignores hiding") {
             return Ok(false);
         }
@@ -224,8 +242,12 @@ impl Inner {
     }
 
     fn newest_live_row(&self, entity: &Entity, at: u64) -> Result<Option<Row>> {
+        let gone = self.purged_to(entity)?;
         for row in self.view().rows(entity, &Bound::at(at), Order::Descending) {
             let row = row?;
+            if row.number <= gone {
+                return Ok(None);
+            }
             if row.kind == RevisionKind::Put {
                 return Ok(Some(row));
             }
@@ -264,7 +286,10 @@ impl Inner {
             match found {
                 Some(row) => {
                     *nth += 1;
-                    if !same_write(write, &row) {
+                    // What is forgotten cannot be compared; the id alone has to do.
+                    let compares =
+                        !self.visibility(entity, row.number)?.forgotten.contains(FieldMask::CONTENT);
+                    if !same_write(write, &row, compares) {
                         return Err(reused_request(entity));
                     }
                     outcomes.push(Outcome::Replayed { revision: row.number, sequence: row.sequence });
@@ -330,8 +355,12 @@ impl Inner {
         let mut rows = Vec::new();
         let newest = self.view().rows(entity, &Bound::at(at), Order::Descending);
         let most = if planted!("request id forgotten") { 1 } else { limits::REPLAY_REVISIONS as usize };
+        let gone = self.purged_to(entity)?;
         for row in newest.take(most) {
             let row = row?;
+            if row.number <= gone {
+                break;
+            }
             let fields = Fields::decode(&row.cold).map_err(|bad| self.bad_fields(entity, &row, bad))?;
             if fields.request_id == Some(id) {
                 rows.push(row);
@@ -339,6 +368,11 @@ impl Inner {
         }
         rows.reverse();
         Ok(rows)
+    }
+
+    /// Revisions up to this number were purged; 0 for none.
+    fn purged_to(&self, entity: &Entity) -> Result<u64> {
+        Ok(self.purge(entity.as_bytes())?.map_or(0, |purge| purge.last))
     }
 
     pub(crate) fn bad_fields(&self, entity: &Entity, row: &Row, bad: crate::codec::Malformed) -> Error {
@@ -368,8 +402,8 @@ impl Earlier<'_> {
         self.steps().fold(mask, |mask, what| match what {
             PreparedWhat::Annotate(annotation) if (annotation.first..=annotation.last).contains(&number) => {
                 match annotation.kind {
-                    AnnotationKind::Hide => mask.with(annotation.fields),
                     AnnotationKind::Show => mask.without(annotation.fields),
+                    _ => mask.with(annotation.fields),
                 }
             }
             _ => mask,
@@ -378,12 +412,13 @@ impl Earlier<'_> {
 }
 
 /// Whether a revision is what this write would have made.
-fn same_write(write: &PreparedWrite, row: &Row) -> bool {
+fn same_write(write: &PreparedWrite, row: &Row, compares: bool) -> bool {
     let same_number = match write.expect {
         Expect::Head(number) => row.number > number,
         _ => true,
     };
     let same_content = match (&write.body, write.units.first(), row.content) {
+        (PreparedBody::Stored, _, Some(_)) if !compares => true,
         (PreparedBody::Stored, Some(unit), Some(content)) => {
             unit.digest.tag() == content.tag && unit.raw_len == content.len
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::head_cache::HeadEntry;
 use super::inner::Inner;
 use crate::Result;
+use crate::index::annotations::Visibility;
 use crate::model::{
     Address, ContentRef, Digest, Entity, FieldMask, Fields, Flags, RevisionKind, Row, Timestamp,
 };
@@ -51,18 +52,22 @@ pub struct Revision {
     inner: Arc<Inner>,
     /// Shared with the cache of heads: making a revision of a cached head copies nothing.
     entry: Arc<HeadEntry>,
-    hidden: FieldMask,
+    /// What the gate said when it was found.
+    seen: Visibility,
     fields: OnceLock<Box<Fields>>,
 }
 
 impl Revision {
-    pub(crate) fn new(inner: &Arc<Inner>, entity: Entity, row: Row) -> Result<Self> {
+    /// `None` if its entity was purged: there is nothing left of it.
+    pub(crate) fn new(inner: &Arc<Inner>, entity: Entity, row: Row) -> Result<Option<Self>> {
         Self::of_entry(inner, Arc::new(HeadEntry::new(entity, row)))
     }
 
-    pub(crate) fn of_entry(inner: &Arc<Inner>, entry: Arc<HeadEntry>) -> Result<Self> {
-        let hidden = inner.hidden(&entry.entity, entry.row.number)?;
-        Ok(Self { inner: inner.clone(), entry, hidden, fields: OnceLock::new() })
+    /// The same of a shared entry.
+    pub(crate) fn of_entry(inner: &Arc<Inner>, entry: Arc<HeadEntry>) -> Result<Option<Self>> {
+        let seen = inner.visibility(&entry.entity, entry.row.number)?;
+        let found = || Self { inner: inner.clone(), entry, seen, fields: OnceLock::new() };
+        Ok((!seen.purged).then(found))
     }
 
     /// Whose.
@@ -120,12 +125,17 @@ impl Revision {
         self.entry.row.content.map(|content| content.address)
     }
 
-    /// Which fields are hidden now.
+    /// Which fields are hidden, and not forgotten.
     pub fn hidden(&self) -> FieldMask {
-        self.hidden
+        self.seen.hidden
     }
 
-    /// Author, comment and the other fields. Hidden ones are absent.
+    /// Which fields are forgotten.
+    pub fn forgotten(&self) -> FieldMask {
+        self.seen.forgotten
+    }
+
+    /// Author, comment and the other fields. Hidden and forgotten ones are absent.
     ///
     /// # Errors
     /// `Corrupt` if they cannot be decoded.
@@ -136,7 +146,8 @@ impl Revision {
         let mut fields = Fields::decode(&self.entry.row.cold)
             .map_err(|bad| self.inner.bad_fields(&self.entry.entity, &self.entry.row, bad))?;
         fields.resolve(self.entry.row.sequence);
-        conceal(&mut fields, self.hidden);
+        // Asked again: what was hidden or forgotten since it was found is not given out either.
+        conceal(&mut fields, self.visibility_now()?);
         Ok(self.fields.get_or_init(|| Box::new(fields)))
     }
 
@@ -145,21 +156,17 @@ impl Revision {
     /// # Errors
     /// `Corrupt` if the bytes on disk are not what was written, `Io` if they cannot be read.
     pub fn content(&self) -> Result<Content> {
+        if self.is_tombstone() {
+            return Ok(Content::Deleted);
+        }
+        let Some(reference) = self.entry.row.content else { return Ok(Content::Withheld) };
+        if let Some(instead) = self.instead_of_content()? {
+            return Ok(instead);
+        }
         if let Some(content) = self.entry.content() {
-            return Ok(if self.is_hidden_now()? {
-                Content::Hidden
-            } else {
-                Content::Present(content.clone())
-            });
+            return Ok(Content::Present(content.clone()));
         }
-        match self.entry.row.content {
-            Some(_) if self.is_hidden_now()? => Ok(Content::Hidden),
-            Some(reference) => {
-                self.inner.content_of(&self.entry, reference, || self.whose()).map(Content::Present)
-            }
-            None if self.is_tombstone() => Ok(Content::Deleted),
-            None => Ok(Content::Withheld),
-        }
+        self.inner.content_of(&self.entry, reference, || self.whose()).map(Content::Present)
     }
 
     /// The contents beside the main one: role and bytes, in the order in which they were written.
@@ -175,14 +182,14 @@ impl Revision {
         slots.iter().map(|(role, reference)| Ok((role.clone(), read(reference)?))).collect()
     }
 
-    /// The digest of the main content; `None` if it is hidden or there is none.
+    /// The digest of the main content; `None` if it is hidden or forgotten, or there is none.
     ///
     /// # Errors
     /// As for [`Revision::content`].
     pub fn digest(&self) -> Result<Option<Digest>> {
         match self.entry.row.content {
             // It would tell whether a guess is right.
-            Some(_) if self.is_hidden_now()? => Ok(None),
+            Some(_) if self.instead_of_content()?.is_some() => Ok(None),
             Some(reference) => {
                 self.inner.values().digest(self.entry.entity.as_bytes(), reference.address).map(Some)
             }
@@ -190,12 +197,13 @@ impl Revision {
         }
     }
 
-    /// The content even if it is hidden: for those who may see it.
+    /// The content even if it is hidden: for those who may see it. What is forgotten is forgotten for everybody.
     ///
     /// # Errors
     /// As for [`Revision::content`].
     pub fn content_unhidden(&self) -> Result<Content> {
         match self.entry.row.content {
+            Some(_) if self.instead_of_content()? == Some(Content::Forgotten) => Ok(Content::Forgotten),
             Some(reference) => {
                 self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present)
             }
@@ -204,16 +212,32 @@ impl Revision {
     }
 
     fn read(&self, reference: ContentRef) -> Result<Content> {
-        if self.is_hidden_now()? {
-            return Ok(Content::Hidden);
+        match self.instead_of_content()? {
+            Some(instead) => Ok(instead),
+            None => {
+                self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present)
+            }
         }
-        self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present)
     }
 
-    /// The gate is asked again: what was hidden after this revision was read is hidden.
-    fn is_hidden_now(&self) -> Result<bool> {
-        let hidden = self.inner.hidden(&self.entry.entity, self.entry.row.number)?;
-        Ok(hidden.contains(FieldMask::CONTENT))
+    /// The gate is asked again: what was hidden or forgotten after this revision was read is.
+    fn visibility_now(&self) -> Result<Visibility> {
+        if planted!("forget not asked again") {
+            return Ok(self.seen);
+        }
+        self.inner.visibility(&self.entry.entity, self.entry.row.number)
+    }
+
+    /// What stands in place of a content that may not be shown.
+    fn instead_of_content(&self) -> Result<Option<Content>> {
+        let seen = self.visibility_now()?;
+        Ok(if seen.forgotten.contains(FieldMask::CONTENT) {
+            Some(Content::Forgotten)
+        } else if seen.hidden.contains(FieldMask::CONTENT) {
+            Some(Content::Hidden)
+        } else {
+            None
+        })
     }
 
     fn whose(&self) -> String {
@@ -241,17 +265,30 @@ impl PartialEq for Revision {
     }
 }
 
-/// Takes hidden fields away.
-pub(crate) fn conceal(fields: &mut Fields, hidden: FieldMask) {
-    if hidden.contains(FieldMask::AUTHOR) {
+/// Takes away what is hidden or forgotten.
+pub(crate) fn conceal(fields: &mut Fields, seen: Visibility) {
+    let withheld = seen.withheld();
+    if withheld.contains(FieldMask::AUTHOR) {
         fields.author = None;
     }
-    if hidden.contains(FieldMask::COMMENT) {
+    if withheld.contains(FieldMask::COMMENT) {
         fields.comment = None;
     }
-    if hidden.contains(FieldMask::ATTRIBUTES) {
+    if withheld.contains(FieldMask::ATTRIBUTES) {
         fields.attributes.clear();
         fields.tags.clear();
+    }
+    if seen.forgotten.contains(FieldMask::ATTRIBUTES) {
+        // Whatever they are, they are attributes of some kind.
+        fields.unknown.clear();
+    }
+    if withheld.contains(FieldMask::CONTENT) {
+        // A tag is a piece of the digest: it would tell whether a guess is right.
+        for (_, content) in &mut fields.slots {
+            if let Some(content) = content {
+                content.tag = 0;
+            }
+        }
     }
 }
 

@@ -35,8 +35,7 @@ impl Snapshot {
     /// # Errors
     /// `Corrupt` or `Io` if it cannot be read.
     pub fn head(&self, entity: impl AsRef<[u8]>) -> Result<Head> {
-        let found = self.inner.find(entity.as_ref(), &self.bound())?;
-        Ok(found.map_or(Head::Absent, Head::of))
+        self.inner.head_at(entity.as_ref(), &self.bound())
     }
 
     /// The live head of an entity at this point.
@@ -53,7 +52,7 @@ impl Snapshot {
     /// `Corrupt` or `Io` if it cannot be read.
     pub fn revision(&self, entity: impl AsRef<[u8]>, number: u64) -> Result<Option<Revision>> {
         let bound = Bound { number, ..self.bound() };
-        Ok(self.inner.find(entity.as_ref(), &bound)?.filter(|revision| revision.number() == number))
+        self.inner.revision_at(entity.as_ref(), &bound)
     }
 
     /// The entity as of an earlier point.
@@ -61,8 +60,7 @@ impl Snapshot {
     /// # Errors
     /// `Corrupt` or `Io` if it cannot be read.
     pub fn as_of(&self, entity: impl AsRef<[u8]>, as_of: AsOf) -> Result<Head> {
-        let found = self.inner.find(entity.as_ref(), &as_of.bound(self.sequence))?;
-        Ok(found.map_or(Head::Absent, Head::of))
+        self.inner.head_at(entity.as_ref(), &as_of.bound(self.sequence))
     }
 
     /// The revisions of an entity up to this point, newest first; reversible.

@@ -120,6 +120,7 @@ impl Opening {
             reserve: super::reserve::Reserve::default(),
             counters: super::stats::Counters::default(),
             lock: Mutex::new(self.lock),
+            store: self.manifest.state().store,
             env: self.env,
             path: self.path,
             options: self.options,

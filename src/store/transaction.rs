@@ -56,7 +56,12 @@ impl Transaction {
     pub fn head(&self, entity: impl AsRef<[u8]>) -> Result<Head> {
         let entity = Entity::new(entity)?;
         let head = self.snapshot.head(&entity)?;
-        let seen = head.revision().map_or((0, 0), |revision| (revision.sequence(), revision.number()));
+        let seen = match &head {
+            Head::Purged(last) => {
+                (self.inner.purge(entity.as_bytes())?.map_or(0, |purge| purge.sequence), *last)
+            }
+            head => head.revision().map_or((0, 0), |revision| (revision.sequence(), revision.number())),
+        };
         self.reads.lock().insert(entity, seen);
         Ok(head)
     }

@@ -73,6 +73,9 @@ impl Survey {
     fn head(&mut self, model: &Model, entity: &[u8], found: Result<Head>, expected: Option<Seen<'_>>) {
         match (self.keep(found), expected) {
             (None, _) | (Some(Head::Absent), None) => {}
+            (Some(Head::Purged(last)), None) => {
+                assert_eq!(model.purge(entity).map(|(_, last)| last), Some(last));
+            }
             (Some(Head::Live(rev)), Some(seen)) if !seen.rev.deleted => {
                 _ = self.revision(model, entity, Ok(rev), seen)
             }
@@ -98,21 +101,26 @@ impl Survey {
             (rev.deleted, rev.flags, rev.authored)
         );
         assert_eq!(found.hidden(), model.hidden(entity, rev.number, u64::MAX));
+        assert_eq!(found.forgotten(), model.forgotten(entity, rev.number));
+        let withheld = found.hidden().with(found.forgotten());
         if let Some(fields) = self.keep(found.fields().cloned())
-            && found.hidden().is_empty()
+            && withheld.is_empty()
         {
             let mut fields = fields;
             fields.slots.clear();
             assert_eq!(fields, rev.fields);
         }
-        if let Some(content) = self.keep(found.content_unhidden()) {
+        let forgotten = found.forgotten().contains(FieldMask::CONTENT);
+        if let Some(content) = self.keep(found.content_unhidden())
+            && !forgotten
+        {
             assert_eq!(content.bytes(), rev.content.as_ref().map(|(bytes, _)| bytes), "content of {found:?}");
         }
         if let Some(digest) = self.keep(found.digest()) {
-            assert_eq!(digest, Model::digest(rev).filter(|_| !found.hidden().contains(FieldMask::CONTENT)));
+            assert_eq!(digest, Model::digest(rev).filter(|_| !withheld.contains(FieldMask::CONTENT)));
         }
         if let Some(slots) = self.keep(found.slots())
-            && found.hidden().is_empty()
+            && withheld.is_empty()
         {
             let found = slots.iter().map(|(role, content)| (role, content.bytes()));
             assert!(found.eq(
@@ -146,7 +154,9 @@ impl Survey {
         assert_eq!(changes.len() as u64, model.last(), "the feed ends early without an error");
         for (change, (i, expected)) in changes.into_iter().zip(model.changes.iter().enumerate()) {
             assert_eq!((change.sequence, change.commit_rest), (i as u64 + 1, expected.rest));
+            let gone = model.purge(&expected.entity).is_some_and(|(sequence, _)| sequence > change.sequence);
             match (change.kind, &expected.what) {
+                (ChangeKind::Purged, _) if gone => {}
                 (ChangeKind::Revision(found), What::Revision(rev)) => {
                     let seen = Seen {
                         rev,

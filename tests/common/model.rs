@@ -101,14 +101,30 @@ impl Model {
         self.places.keys()
     }
 
-    /// The revisions of an entity, oldest first, as far as they belong to commits that end at or before `at`.
+    /// The newest purge of an entity: sequence and last number. It counts whatever the point that is read.
+    pub fn purge(&self, entity: &[u8]) -> Option<(u64, u64)> {
+        let places = self.places.get(entity).map_or(&[][..], |places| &places[..]);
+        places.iter().rev().find_map(|place| match &self.changes[*place].what {
+            What::Annotation { kind: AnnotationKind::Purge, last, .. } => Some((*place as u64 + 1, *last)),
+            _ => None,
+        })
+    }
+
+    /// The head's sequence and number as a transaction sees them: a purge is something, too.
+    pub fn stands(&self, entity: &[u8], at: u64) -> (u64, u64) {
+        let head = self.head(entity, at).map(|seen| (seen.sequence, seen.rev.number));
+        head.or(self.purge(entity)).unwrap_or((0, 0))
+    }
+
+    /// The revisions of an entity, oldest first, as far as they belong to commits that end at or before `at` and were not purged.
     pub fn revisions(&self, entity: &[u8], at: u64) -> impl DoubleEndedIterator<Item = Seen<'_>> + use<'_> {
         let places = self.places.get(entity).map_or(&[][..], |places| &places[..]);
+        let gone = self.purge(entity).map_or(0, |(sequence, _)| sequence);
         places.iter().filter_map(move |place| {
             let change = &self.changes[*place];
             let sequence = *place as u64 + 1;
             match &change.what {
-                What::Revision(rev) if sequence + u64::from(change.rest) <= at => {
+                What::Revision(rev) if sequence > gone && sequence + u64::from(change.rest) <= at => {
                     Some(Seen { rev, sequence, rest: change.rest, commit_time: change.commit_time })
                 }
                 _ => None,
@@ -134,24 +150,40 @@ impl Model {
 
     /// The state of the head including what is in flight.
     pub fn head_state(&self, entity: &[u8]) -> HeadState {
-        self.head(entity, u64::MAX).map_or(HeadState::Absent, |seen| state(seen.rev))
+        match (self.head(entity, u64::MAX), self.purge(entity)) {
+            (Some(seen), _) => state(seen.rev),
+            (None, Some((_, last))) => HeadState::Purged(last),
+            (None, None) => HeadState::Absent,
+        }
     }
 
-    /// Which fields of a revision are hidden by annotations up to `at`.
+    /// Which fields of a revision are hidden by annotations up to `at`, and not forgotten.
     pub fn hidden(&self, entity: &[u8], number: u64, at: u64) -> FieldMask {
+        self.masks(entity, number, at).0
+    }
+
+    /// Which fields of a revision are forgotten.
+    pub fn forgotten(&self, entity: &[u8], number: u64) -> FieldMask {
+        self.masks(entity, number, u64::MAX).1
+    }
+
+    fn masks(&self, entity: &[u8], number: u64, at: u64) -> (FieldMask, FieldMask) {
         let places = self.places.get(entity).map_or(&[][..], |places| &places[..]);
-        let mut mask = FieldMask::default();
-        for change in places.iter().filter(|place| (**place as u64) < at).map(|place| &self.changes[*place]) {
+        let gone = self.purge(entity).map_or(0, |(sequence, _)| sequence);
+        let (mut hidden, mut forgotten) = (FieldMask::default(), FieldMask::default());
+        let places = places.iter().filter(|place| (**place as u64) < at && **place as u64 >= gone);
+        for change in places.map(|place| &self.changes[*place]) {
             if let What::Annotation { kind, first, last, fields } = &change.what
                 && (*first..=*last).contains(&number)
             {
-                mask = match kind {
-                    AnnotationKind::Hide => mask.with(*fields),
-                    _ => mask.without(*fields),
-                };
+                match kind {
+                    AnnotationKind::Hide => hidden = hidden.with(*fields),
+                    AnnotationKind::Show => hidden = hidden.without(*fields),
+                    _ => forgotten = forgotten.with(*fields),
+                }
             }
         }
-        mask
+        (hidden.without(forgotten), forgotten)
     }
 
     pub fn digest(rev: &Rev) -> Option<Digest> {

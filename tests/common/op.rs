@@ -67,6 +67,42 @@ pub struct Mask {
     pub fields: u8,
 }
 
+/// Forgetting.
+#[derive(Clone, Copy, Debug)]
+pub enum Erase {
+    /// From the revision so many from the oldest.
+    Revisions {
+        entity: u8,
+        first: u8,
+        len: Option<u8>,
+        fields: u8,
+        sharing: u8,
+        preview: bool,
+    },
+    Author {
+        fields: u8,
+        sharing: u8,
+        preview: bool,
+    },
+    /// The content that the head of this entity has.
+    Digest {
+        entity: u8,
+        sharing: u8,
+        preview: bool,
+    },
+    Purge {
+        entity: u8,
+        wants: Wants,
+    },
+    /// Superseded before the commit time of that change.
+    Retain {
+        keep: u8,
+        at: u8,
+        fields: u8,
+        preview: bool,
+    },
+}
+
 /// How the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
@@ -107,6 +143,7 @@ pub enum Op {
         writes: Vec<Put>,
         buffered: bool,
     },
+    Erase(Erase),
     Sync,
     Flush,
     Compact {
@@ -134,7 +171,8 @@ impl Op {
     pub fn decode(bytes: &[u8]) -> Self {
         let draw = &mut Draw::new(bytes);
         match draw.byte() {
-            0..=79 => Self::Put { put: put(draw), buffered: draw.one_in(3) },
+            0..=71 => Self::Put { put: put(draw), buffered: draw.one_in(3) },
+            72..=79 => Self::Erase(erase(draw)),
             80..=119 => {
                 let steps = steps(draw);
                 Self::Batch {
@@ -255,6 +293,28 @@ fn mask(draw: &mut Draw<'_>) -> Mask {
         len: (!draw.one_in(3)).then(|| draw.byte() % 8),
         fields: draw.byte() % 15,
         show: draw.one_in(3),
+    }
+}
+
+fn erase(draw: &mut Draw<'_>) -> Erase {
+    match draw.below(8) {
+        0..=2 => Erase::Revisions {
+            entity: draw.byte(),
+            first: draw.byte(),
+            len: (!draw.one_in(4)).then(|| draw.byte() % 4),
+            fields: draw.byte(),
+            sharing: draw.byte(),
+            preview: draw.one_in(8),
+        },
+        3 => Erase::Author { fields: draw.byte(), sharing: draw.byte(), preview: draw.one_in(8) },
+        4 => Erase::Digest { entity: draw.byte(), sharing: draw.byte(), preview: draw.one_in(8) },
+        5 | 6 => Erase::Purge { entity: draw.byte(), wants: wants(draw) },
+        _ => Erase::Retain {
+            keep: draw.byte() % 4,
+            at: draw.byte(),
+            fields: draw.byte(),
+            preview: draw.one_in(8),
+        },
     }
 }
 

@@ -254,7 +254,18 @@ impl<'a> Reads<'a> {
                 assert_eq!(change.commit_rest, expected.rest, "rest of the commit at {next}");
                 assert!(change.commit_time.0 >= time);
                 time = change.commit_time.0;
+                let gone = self.model.purge(&expected.entity).is_some_and(|(sequence, _)| sequence > next);
                 match (&change.kind, &expected.what) {
+                    (ChangeKind::Purged, What::Revision(_)) if gone => {}
+                    (ChangeKind::Purged, What::Annotation { kind, .. })
+                        if gone && *kind != AnnotationKind::Purge => {}
+                    (ChangeKind::Annotation(found), What::Annotation { kind, last, .. })
+                        if *kind == AnnotationKind::Purge =>
+                    {
+                        let name = recension::model::purged_name(&self.store.id(), &expected.entity);
+                        assert_eq!((found.kind, found.last, &found.entity), (*kind, *last, &name));
+                    }
+                    (_, what) if gone => panic!("change {next} is of a purged entity: {change:?}, {what:?}"),
                     (ChangeKind::Revision(found), What::Revision(rev)) => {
                         let seen = Seen {
                             rev,
@@ -267,11 +278,11 @@ impl<'a> Reads<'a> {
                     }
                     (ChangeKind::Annotation(found), What::Annotation { kind, first, last, fields }) => {
                         assert_eq!(found.entity.as_bytes(), &expected.entity[..]);
-                        let found_kind = found.kind == AnnotationKind::Hide;
-                        assert_eq!(found_kind, *kind == AnnotationKind::Hide);
+                        assert_eq!(found.kind, *kind);
                         assert_eq!((found.first, found.last, found.fields), (*first, *last, *fields));
                         assert_eq!(&found.actor[..], "someone");
-                        assert!(found.reason.starts_with(&format!("{first} to ")));
+                        let erased = kind.erases() && found.reason == "erased";
+                        assert!(erased || found.reason.starts_with(&format!("{first} to ")));
                     }
                     (found, expected) => panic!("change {next}: {found:?} instead of {expected:?}"),
                 }
@@ -312,7 +323,10 @@ impl<'a> Reads<'a> {
 
     fn head(&self, entity: &[u8], found: Head, expected: Option<Seen<'_>>) {
         match (found, expected) {
-            (Head::Absent, None) => {}
+            (Head::Absent, None) => assert_eq!(self.model.purge(entity), None),
+            (Head::Purged(last), None) => {
+                assert_eq!(self.model.purge(entity).map(|(_, last)| last), Some(last));
+            }
             (Head::Live(found), Some(seen)) if !seen.rev.deleted => self.revision(entity, &found, seen, true),
             (Head::Deleted(found), Some(seen)) if seen.rev.deleted => {
                 self.revision(entity, &found, seen, true)
@@ -344,10 +358,11 @@ impl<'a> Reads<'a> {
         let address = found.content_address().map(|address| (address.sequence, address.slot));
         assert_eq!(address, rev.content.as_ref().map(|(_, address)| *address), "{}", name());
         let hidden = self.model.hidden(entity, rev.number, self.at);
-        assert_eq!(found.hidden(), hidden, "{}", name());
-        self.fields(found, rev, hidden);
+        let forgotten = self.model.forgotten(entity, rev.number);
+        assert_eq!((found.hidden(), found.forgotten()), (hidden, forgotten), "{}", name());
+        self.fields(found, rev, hidden.with(forgotten));
         if contents {
-            self.contents(found, rev, hidden);
+            self.contents(found, rev, hidden, forgotten);
         }
     }
 
@@ -379,9 +394,11 @@ impl<'a> Reads<'a> {
         assert_eq!(slots, expected, "slots of {found:?}");
     }
 
-    fn contents(&self, found: &Revision, rev: &Rev, hidden: FieldMask) {
+    fn contents(&self, found: &Revision, rev: &Rev, hidden: FieldMask, forgotten: FieldMask) {
+        let forgotten = forgotten.contains(FieldMask::CONTENT);
         let hidden = hidden.contains(FieldMask::CONTENT);
         let shown = |content: Option<&Bytes>| match content {
+            Some(_) if forgotten => Content::Forgotten,
             Some(_) if hidden => Content::Hidden,
             Some(bytes) => Content::Present(bytes.clone()),
             None => Content::Withheld,
@@ -389,9 +406,12 @@ impl<'a> Reads<'a> {
         let main = rev.content.as_ref().map(|(bytes, _)| bytes);
         let expected = if rev.deleted { Content::Deleted } else { shown(main) };
         assert_eq!(found.content().expect("a content"), expected, "content of {found:?}");
-        let unhidden = main.map_or(expected, |bytes| Content::Present(bytes.clone()));
+        let unhidden = match main {
+            Some(_) if forgotten => Content::Forgotten,
+            main => main.map_or(expected, |bytes| Content::Present(bytes.clone())),
+        };
         assert_eq!(found.content_unhidden().expect("a content"), unhidden, "content of {found:?}");
-        let digest = Model::digest(rev).filter(|_| !hidden);
+        let digest = Model::digest(rev).filter(|_| !hidden && !forgotten);
         assert_eq!(found.digest().expect("a digest"), digest, "digest of {found:?}");
         let slots = found.slots().expect("slots");
         let expected: Vec<_> = rev

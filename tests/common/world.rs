@@ -1,5 +1,7 @@
 //! Store and model side by side: each operation is done to both, and what comes of it is compared.
 
+mod erase;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,6 +101,7 @@ impl World {
             Op::Transaction { reads, between, writes, buffered } => {
                 self.transaction(reads, between.as_ref(), writes, durability(*buffered));
             }
+            Op::Erase(erase) => self.erase(erase),
             Op::Sync => {
                 let last = self.model.last();
                 self.attempt(Store::sync).inspect(|()| self.durable = last);
@@ -386,13 +389,12 @@ impl World {
         let mut transaction = self.store().transaction();
         assert_eq!(transaction.snapshot().sequence(), at);
         let mut read = std::collections::BTreeMap::new();
-        let seen = |world: &Self, entity: &[u8]| {
-            world.model.head(entity, at).map_or((0, 0), |seen| (seen.sequence, seen.rev.number))
-        };
+        let seen = |world: &Self, entity: &[u8]| world.model.stands(entity, at);
         for entity in reads.iter().map(|entity| self.name(*entity)) {
             let Some(head) = self.attempt(|_| transaction.head(&entity)) else { return };
             let expected = seen(self, &entity);
-            assert_eq!(head.revision().map_or((0, 0), |rev| (rev.sequence(), rev.number())), expected);
+            assert_eq!(head.number(), expected.1);
+            assert!(head.revision().is_none_or(|rev| rev.sequence() == expected.0));
             read.insert(entity, expected);
         }
         if let Some(put) = between {
@@ -415,9 +417,8 @@ impl World {
             read.entry(entity.clone()).or_insert(expected);
             spec.steps.push(Step::Write { entity, expect: Expect::Any, write });
         }
-        let moved = read.iter().find(|(entity, (sequence, _))| {
-            self.model.head(entity, u64::MAX).map_or(0, |seen| seen.sequence) != *sequence
-        });
+        let moved =
+            read.iter().find(|(entity, (sequence, _))| self.model.stands(entity, u64::MAX).0 != *sequence);
         let planned = match moved {
             Some((entity, (sequence, number))) => Planned::Conflict {
                 entity: entity.clone(),

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! key    entity, each byte 00 as 00 ff │ 00 00 │ first: u64 BE │ last: u64 BE │ sequence: u64 BE
-//! value  kind: u8 │ fields: u8 │ actor: varint length, bytes │ reason: varint length, bytes │ room for more
+//! value  kind: u8 │ fields: u8 │ actor: varint length, bytes │ reason: varint length, bytes
+//!        if the kind erases │ job: u64 │ more: u8 │ time: zigzag varint
+//!        room for more
 //! ```
 //! Keys compare bytewise as (entity, first, last, sequence): the terminator sorts below every byte that an entity can go on
-//! with. The value's length and checksum are the table's business. Bytes behind the reason were written by a newer version and are
+//! with. The value's length and checksum are the table's business. Bytes behind that were written by a newer version and are
 //! passed over (a compaction copies values as they are); a *kind* that is not known is never passed over, since it would show
 //! what should be hidden.
 
@@ -14,17 +16,23 @@ use bytes::Bytes;
 use super::StoredAnnotation;
 use crate::codec::{Malformed, Reader, put_bytes};
 use crate::limits;
-use crate::model::{Annotation, AnnotationKind, Entity, FieldMask};
+use crate::model::{Annotation, AnnotationKind, Entity, Erasure, FieldMask};
 
-/// The key's part that all annotations of an entity have in common, and no other's.
-pub fn key_prefix(entity: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(entity.len() + 26);
-    for &byte in entity {
+/// What the keys of all entities begin with whose names begin with `prefix`.
+pub fn name_prefix(prefix: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(prefix.len() + 26);
+    for &byte in prefix {
         key.push(byte);
         if byte == 0 {
             key.push(0xff);
         }
     }
+    key
+}
+
+/// The key's part that all annotations of an entity have in common, and no other's.
+pub fn key_prefix(entity: &[u8]) -> Vec<u8> {
+    let mut key = name_prefix(entity);
     key.extend_from_slice(&[0, 0]);
     key
 }
@@ -38,11 +46,14 @@ pub fn encode_key(stored: &StoredAnnotation) -> Vec<u8> {
     key
 }
 
-/// The value of an annotation: kind, fields, actor and reason.
+/// The value of an annotation: kind, fields, actor, reason, and what only erasures have.
 pub fn encode_value(annotation: &Annotation) -> Vec<u8> {
     let mut value = vec![annotation.kind as u8, annotation.fields.0];
     put_bytes(&mut value, annotation.actor.as_bytes());
     put_bytes(&mut value, annotation.reason.as_bytes());
+    if let Some(erasure) = &annotation.erasure {
+        erasure.encode(&mut value);
+    }
     value
 }
 
@@ -102,7 +113,7 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<StoredAnnotation, Malformed> {
     let KeyParts { entity, first, last, sequence } = decode_key(key)?;
     let mut reader = Reader::new(value);
     let kind = AnnotationKind::from_u8(reader.u8("an annotation kind")?)
-        .ok_or_else(|| reader.malformed("an annotation kind that this version knows (1 hide, 2 show)"))?;
+        .ok_or_else(|| reader.malformed("an annotation kind that this version knows (1 to 5)"))?;
     let fields = FieldMask(reader.u8("a field mask")?);
     let mut text = |expected| -> Result<String, Malformed> {
         let bytes = reader.prefixed(value.len(), expected)?;
@@ -111,6 +122,10 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<StoredAnnotation, Malformed> {
     };
     let actor = text("an actor in UTF-8")?;
     let reason = text("a reason in UTF-8")?;
-    let annotation = Annotation { entity, first, last, kind, fields, actor, reason };
+    let erasure = match kind.erases() {
+        true => Some(Erasure::decode(&mut reader)?),
+        false => None,
+    };
+    let annotation = Annotation { entity, first, last, kind, fields, actor, reason, erasure };
     Ok(StoredAnnotation { sequence, annotation })
 }

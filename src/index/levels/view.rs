@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Leveled, Levels};
-use crate::index::annotations::{Gate, StoredAnnotation, Visibility};
+use crate::index::annotations::{Gate, Purge, StoredAnnotation, Visibility, name_prefix};
 use crate::index::memtable::Memtable;
 use crate::index::merge::{ChainRows, ConcatRuns, MergeRuns, NamedRuns, Place};
 use crate::index::{EntityRange, Order, RunCursor, Source, entity_hash};
-use crate::model::{Bound, Entity, Row};
+use crate::model::{Bound, Entity, PURGED_PREFIX, Row, purged_name};
 use crate::{Error, Result};
 
 /// The whole index at one moment: the active memtable, those being flushed, and the tables. Immutable but for what the publisher adds
@@ -156,26 +156,43 @@ impl IndexView {
             && self.memtables.iter().all(|memtable| memtable.annotation_count() == 0)
     }
 
-    /// What may be shown of a revision. Current, whatever bound it was found with.
+    /// What may be shown of a revision of the store with that id. Current, whatever bound it was found with.
     ///
     /// # Errors
     /// Whatever reading a table gives: what cannot be decided is not shown.
-    pub fn visibility(&self, entity: &Entity, number: u64) -> Result<Visibility> {
-        if self.has_no_annotations() {
-            return Ok(Visibility::default());
-        }
-        Ok(self.gate(entity)?.visibility(number))
+    pub fn visibility(&self, store: &[u8; 16], entity: &Entity, number: u64) -> Result<Visibility> {
+        Ok(self.gate(store, entity)?.visibility(number))
     }
 
     /// What may be shown of all revisions of an entity.
     ///
     /// # Errors
     /// As [`IndexView::visibility`].
-    pub fn gate(&self, entity: &Entity) -> Result<Gate> {
+    pub fn gate(&self, store: &[u8; 16], entity: &Entity) -> Result<Gate> {
         if self.has_no_annotations() {
             return Ok(Gate::default());
         }
-        Ok(Gate::new(&self.annotations(entity)?))
+        Ok(Gate::new(&self.annotations(entity)?, self.purge(store, entity.as_bytes())?))
+    }
+
+    /// The purge of an entity, if there was one.
+    ///
+    /// # Errors
+    /// As [`IndexView::visibility`].
+    pub fn purge(&self, store: &[u8; 16], entity: &[u8]) -> Result<Option<Purge>> {
+        if !self.may_have_purges() {
+            return Ok(None);
+        }
+        Ok(Purge::newest(&self.annotations(&purged_name(store, entity))?))
+    }
+
+    /// Whether any entity may have been purged; told without reading.
+    fn may_have_purges(&self) -> bool {
+        let names = EntityRange::prefix(&name_prefix(PURGED_PREFIX));
+        self.memtables.iter().any(|memtable| memtable.purge_count() > 0)
+            || self.levels.annotations.tables().any(|table| {
+                table.info.last >= names.from && names.to.as_ref().is_none_or(|to| table.info.first < to)
+            })
     }
 
     /// All annotations of an entity, from all places, in no particular order.

@@ -34,7 +34,7 @@ use self::filter::EntityFilter;
 use self::key::{AnnotationKey, AsRowKey, RowKey};
 use super::annotations::StoredAnnotation;
 use super::{EntityRange, Order, RowIter, RunCursor, RunInfo, Source};
-use crate::model::{Annotation, Bound, Entity, Row};
+use crate::model::{Annotation, AnnotationKind, Bound, Entity, Row};
 use crate::{Error, Result};
 
 /// A row and what invariant 4 keeps with it.
@@ -66,6 +66,7 @@ pub struct Memtable {
     sequence_last: AtomicU64,
     row_count: AtomicU64,
     annotation_count: AtomicU64,
+    purge_count: AtomicU64,
 }
 
 impl Memtable {
@@ -84,6 +85,7 @@ impl Memtable {
             sequence_last: AtomicU64::new(0),
             row_count: AtomicU64::new(0),
             annotation_count: AtomicU64::new(0),
+            purge_count: AtomicU64::new(0),
         }
     }
 
@@ -145,7 +147,11 @@ impl Memtable {
             last: annotation.last,
             sequence,
         };
+        let is_purge = annotation.kind == AnnotationKind::Purge;
         self.annotations.insert(key, StoredAnnotation { sequence, annotation });
+        if is_purge {
+            self.purge_count.fetch_add(1, Ordering::Release);
+        }
         self.annotation_count.fetch_add(1, Ordering::Release);
         self.count(sequence, bytes);
         Ok(())
@@ -174,6 +180,11 @@ impl Memtable {
     /// How many annotations.
     pub fn annotation_count(&self) -> u64 {
         self.annotation_count.load(Ordering::Acquire)
+    }
+
+    /// How many of them are purges.
+    pub fn purge_count(&self) -> u64 {
+        self.purge_count.load(Ordering::Acquire)
     }
 
     /// Whether there is nothing here.

@@ -94,6 +94,7 @@ fn memory_is_counted_with_overhead_and_the_sequence_range_covers_annotations() {
         fields: FieldMask::CONTENT,
         actor: "admin".into(),
         reason: String::new(),
+        erasure: None,
     };
     memtable.insert_annotation(11, &annotation).unwrap();
     assert!(memtable.insert_annotation(11, &annotation).is_err());

@@ -102,6 +102,7 @@ impl<T: BuildTables + OpenTables> World<T> {
                     fields: FieldMask(*fields),
                     actor: "admin".into(),
                     reason: "test".into(),
+                    erasure: None,
                 };
                 self.view.active().unwrap().insert_annotation(self.sequence, &annotation).unwrap();
                 self.annotations.push(StoredAnnotation { sequence: self.sequence, annotation });
@@ -234,11 +235,11 @@ impl<T: BuildTables + OpenTables> World<T> {
                 if *first <= number && number <= *last {
                     expected.hidden = match kind {
                         AnnotationKind::Hide => expected.hidden.with(*fields),
-                        AnnotationKind::Show => expected.hidden.without(*fields),
+                        _ => expected.hidden.without(*fields),
                     };
                 }
             }
-            assert_eq!(self.view.visibility(entity, number).unwrap(), expected);
+            assert_eq!(self.view.visibility(&[0; 16], entity, number).unwrap(), expected);
         }
     }
 }

@@ -58,7 +58,10 @@ fn edit() -> impl Strategy<Value = Edit> {
 fn record(edit: &Edit) -> RecordDraft {
     let name = format!("entity {}", edit.entity);
     if edit.shape == 4 {
-        return hide(&name);
+        return match edit.flags % 2 {
+            0 => hide(&name),
+            _ => forget(&name, usize::from(edit.flags / 2)),
+        };
     }
     let mut cold = Vec::new();
     for (tag, value) in &edit.cold {

@@ -28,3 +28,15 @@ fn a_sealed_segment_is_written_as_it_always_was_and_reads_back() {
     check("segment-1-sealed.bin", &fs.get(&log.path()));
     assert_eq!(all_changes(open(&fs, &info)), log.changes());
 }
+
+#[test]
+fn the_words_that_erase_are_written_as_they_always_were_and_read_back() {
+    let fs = MemFs::new();
+    let mut log = Writer::new(&fs);
+    log.commit(vec![put("Q1", "text"), forget("Q1", 0), forget("Q1", 1), forget("Q1", 2)]);
+    log.synced();
+    let open_bytes = fs.get(&log.path());
+    let info = seal_all(&log, 4);
+    check("segment-1-erasures.bin", &[open_bytes, fs.get(&log.path())].concat());
+    assert_eq!(all_changes(open(&fs, &info)), log.changes());
+}

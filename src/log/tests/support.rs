@@ -99,6 +99,26 @@ pub(crate) fn hide(name: &str) -> RecordDraft {
         fields: FieldMask::COMMENT,
         actor: "oversight".into(),
         reason: "names a person".into(),
+        erasure: None,
+    })
+}
+
+/// A word of each kind that erases, by a number.
+pub(crate) fn forget(name: &str, n: usize) -> RecordDraft {
+    let kinds = [AnnotationKind::Forget, AnnotationKind::Purge, AnnotationKind::Retain];
+    let entity = match kinds[n % 3] {
+        AnnotationKind::Purge => crate::model::purged_name(&STORE, name.as_bytes()),
+        _ => entity(name),
+    };
+    RecordDraft::Annotation(Annotation {
+        entity,
+        first: 1,
+        last: 2,
+        kind: kinds[n % 3],
+        fields: FieldMask::CONTENT.with(FieldMask::AUTHOR),
+        actor: "oversight".into(),
+        reason: "request 7".into(),
+        erasure: Some(Erasure { job: 77 << 32, more: n % 2 == 0, time: -3 - n as i64 }),
     })
 }
 
@@ -227,7 +247,7 @@ pub(crate) fn all_changes(file: Arc<dyn ValueFile>) -> Vec<LoggedChange> {
     file.changes(0, u64::MAX).map(Result::unwrap).collect()
 }
 
-/// A segment with one of everything: 9 changes in 6 frames.
+/// A segment with one of everything but erasures: 9 changes in 6 frames.
 pub(crate) fn mixed(fs: &Arc<MemFs>) -> Writer {
     let mut log = Writer::new(fs);
     log.commit(vec![put("Main Page", "Hello, world")]);

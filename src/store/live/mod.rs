@@ -29,6 +29,7 @@ use super::values::ValueMap;
 use crate::codec::{FileId, FileKind};
 use crate::env::Env;
 use crate::error::IoContext;
+use crate::index::annotations::Visibility;
 use crate::index::levels::IndexView;
 use crate::log::{Change, ChangeIter, Frame, FrameKind, LoggedChange, Position, SegmentHeader};
 use crate::manifest::State;
@@ -65,11 +66,15 @@ pub enum LiveChangeKind {
         row: Box<Row>,
         /// Author, comment and the other fields. Hidden ones are absent.
         fields: Box<Fields>,
-        /// Which fields are hidden now.
+        /// Which fields are hidden now, and not forgotten.
         hidden: FieldMask,
+        /// Which fields are forgotten.
+        forgotten: FieldMask,
     },
-    /// Something was hidden or shown.
+    /// Something was hidden, shown, forgotten or purged.
     Annotation(Annotation),
+    /// A change of an entity that was purged since: nothing is left of it but its place in the order.
+    Purged,
 }
 
 /// Changes of a store behind a cursor, while another process may be writing to it. Contents are not read.
@@ -390,27 +395,52 @@ impl LiveChanges {
     /// The change without what is hidden.
     fn shown(&self, logged: LoggedChange) -> Result<LiveChange> {
         let kind = match logged.change {
-            Change::Annotation(annotation) => LiveChangeKind::Annotation(annotation),
-            Change::Revision { entity, row, .. } => {
-                let hidden = self.gate.visibility(&entity, row.number)?.hidden;
-                let mut fields = Fields::decode(&row.cold).map_err(|bad| {
-                    Error::malformed(
-                        &self.dir,
-                        0,
-                        bad,
-                        format!("metadata of revision {} of {entity}", row.number),
-                    )
-                })?;
-                fields.resolve(row.sequence);
-                conceal(&mut fields, hidden);
-                LiveChangeKind::Revision { entity, row: Box::new(row), fields: Box::new(fields), hidden }
+            Change::Annotation(annotation) => {
+                let purge = self.gate.purge(&self.store, annotation.entity.as_bytes())?;
+                match purge.is_some_and(|purge| purge.sequence > logged.sequence) {
+                    true => LiveChangeKind::Purged,
+                    false => LiveChangeKind::Annotation(annotation),
+                }
             }
+            Change::Revision { entity, row, .. } => self.revision(entity, row)?,
         };
         Ok(LiveChange {
             sequence: logged.sequence,
             commit_rest: logged.commit_rest,
             commit_time: Timestamp(logged.commit_time),
             kind,
+        })
+    }
+}
+
+impl LiveChanges {
+    /// A revision without what is hidden or forgotten.
+    fn revision(&self, entity: Entity, mut row: Row) -> Result<LiveChangeKind> {
+        let seen = self.gate.visibility(&self.store, &entity, row.number)?;
+        if seen.purged {
+            return Ok(LiveChangeKind::Purged);
+        }
+        let mut fields = Fields::decode(&row.cold).map_err(|bad| {
+            Error::malformed(&self.dir, 0, bad, format!("metadata of revision {} of {entity}", row.number))
+        })?;
+        if !seen.is_full() {
+            conceal(&mut fields, seen);
+            row.cold = fields.encode().into();
+            if let Some(content) =
+                row.content.as_mut().filter(|_| seen.withheld().contains(FieldMask::CONTENT))
+            {
+                // A piece of the digest.
+                content.tag = 0;
+            }
+        }
+        fields.resolve(row.sequence);
+        let Visibility { hidden, forgotten, .. } = seen;
+        Ok(LiveChangeKind::Revision {
+            entity,
+            row: Box::new(row),
+            fields: Box::new(fields),
+            hidden,
+            forgotten,
         })
     }
 }

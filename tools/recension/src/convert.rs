@@ -35,7 +35,7 @@ pub type Losses = BTreeMap<String, u64>;
 /// A revision as a record.
 pub fn record_of(revision: &Revision, contents: Contents, losses: &mut Losses) -> Outcome<Record> {
     let fields = revision.fields()?;
-    let hidden = revision.hidden();
+    let (hidden, forgotten) = (revision.hidden(), revision.forgotten());
     let flags = revision.flags();
     let mark = Mark::of(fields);
     let mut lose = |what: &str| *losses.entry(what.to_owned()).or_default() += 1;
@@ -43,6 +43,7 @@ pub fn record_of(revision: &Revision, contents: Contents, losses: &mut Losses) -
     let body = match contents {
         Contents::Read => body_of(revision.content()?, mark.content),
         Contents::Skip if revision.is_tombstone() => Body::Deleted,
+        Contents::Skip if forgotten.contains(FieldMask::CONTENT) => Body::Forgotten,
         Contents::Skip if hidden.contains(FieldMask::CONTENT) => Body::Hidden,
         Contents::Skip => mark.content.clone().unwrap_or(Body::Withheld),
     };
@@ -53,6 +54,7 @@ pub fn record_of(revision: &Revision, contents: Contents, losses: &mut Losses) -
     record.ts_us = revision.authored_time().map(Timestamp::as_micros);
     record.commit_us = Some(revision.commit_time().as_micros());
     let told = |value: &Option<Bytes>, part: FieldMask, withheld: Flags, mark: Option<Told>| match value {
+        _ if forgotten.contains(part) => Ok(Told::Forgotten),
         _ if hidden.contains(part) => Ok(Told::Hidden),
         Some(text) => std::str::from_utf8(text).map(Told::from).map_err(|_| ()),
         None if mark.is_some() => Ok(mark.unwrap_or_default()),
@@ -95,6 +97,9 @@ pub fn record_of(revision: &Revision, contents: Contents, losses: &mut Losses) -
     }
     if hidden.contains(FieldMask::ATTRIBUTES) {
         lose("tags and attributes that are hidden");
+    }
+    if forgotten.contains(FieldMask::ATTRIBUTES) {
+        lose("tags and attributes that were forgotten");
     }
     Ok(record)
 }

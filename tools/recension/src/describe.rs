@@ -24,6 +24,7 @@ pub struct Meta<'a> {
     pub flags: Flags,
     pub len: Option<u32>,
     pub hidden: FieldMask,
+    pub forgotten: FieldMask,
     pub fields: &'a Fields,
 }
 
@@ -41,12 +42,19 @@ impl<'a> Meta<'a> {
             flags: revision.flags(),
             len: revision.content_len(),
             hidden: revision.hidden(),
+            forgotten: revision.forgotten(),
             fields: revision.fields()?,
         })
     }
 
-    /// Of a row of the log. `fields` are without what is hidden.
-    pub fn of_row(entity: &'a Entity, row: &Row, fields: &'a Fields, hidden: FieldMask) -> Self {
+    /// Of a row of the log. `fields` are without what is hidden or forgotten.
+    pub fn of_row(
+        entity: &'a Entity,
+        row: &Row,
+        fields: &'a Fields,
+        hidden: FieldMask,
+        forgotten: FieldMask,
+    ) -> Self {
         Self {
             entity,
             number: row.number,
@@ -59,6 +67,7 @@ impl<'a> Meta<'a> {
             flags: row.flags,
             len: row.content.map(|content| content.len),
             hidden,
+            forgotten,
             fields,
         }
     }
@@ -110,6 +119,9 @@ impl<'a> Meta<'a> {
         if !self.hidden.is_empty() {
             object.texts("hidden", parts(self.hidden));
         }
+        if !self.forgotten.is_empty() {
+            object.texts("forgotten", parts(self.forgotten));
+        }
         object
     }
 
@@ -138,6 +150,7 @@ impl<'a> Meta<'a> {
     /// The author, or what became of that.
     pub fn author(&self) -> String {
         match &self.fields.author {
+            _ if self.forgotten.contains(FieldMask::AUTHOR) => "(forgotten)".into(),
             _ if self.hidden.contains(FieldMask::AUTHOR) => "(hidden)".into(),
             Some(author) => shown(author),
             None if self.flags.contains(Flags::AUTHOR_WITHHELD) => "(withheld)".into(),
@@ -148,6 +161,7 @@ impl<'a> Meta<'a> {
     /// The comment, or what became of that.
     pub fn comment(&self) -> String {
         match &self.fields.comment {
+            _ if self.forgotten.contains(FieldMask::COMMENT) => "(forgotten)".into(),
             _ if self.hidden.contains(FieldMask::COMMENT) => "(hidden)".into(),
             Some(comment) => shown(comment),
             None if self.flags.contains(Flags::COMMENT_WITHHELD) => "(withheld)".into(),
@@ -159,6 +173,7 @@ impl<'a> Meta<'a> {
     pub fn size(&self) -> String {
         match self.len {
             _ if self.tombstone => "deleted".into(),
+            _ if self.forgotten.contains(FieldMask::CONTENT) => "forgotten".into(),
             _ if self.hidden.contains(FieldMask::CONTENT) => "hidden".into(),
             Some(len) => size(u64::from(len)),
             None => "withheld".into(),
@@ -203,6 +218,7 @@ impl<'a> Meta<'a> {
             add("attribute", format!("{} = {}", shown(name), shown(value)));
         }
         add("hidden", parts(self.hidden).collect::<Vec<_>>().join(", "));
+        add("forgotten", parts(self.forgotten).collect::<Vec<_>>().join(", "));
         rows
     }
 }
@@ -233,15 +249,34 @@ pub fn parts(mask: FieldMask) -> impl Iterator<Item = &'static str> {
 /// An annotation as an object.
 pub fn annotation_object(sequence: u64, commit_time: Timestamp, annotation: &Annotation) -> Object {
     let mut object = Object::new();
-    object
-        .entity(annotation.entity.as_bytes())
-        .text("change", verb(annotation.kind))
-        .number("sequence", sequence);
+    match purged_hash(annotation) {
+        Some(hash) => object.text("entity_hash", &hash),
+        None => object.entity(annotation.entity.as_bytes()),
+    };
+    object.text("change", verb(annotation.kind)).number("sequence", sequence);
     object.text("commit_time", &time::rfc3339(commit_time));
     object.number("first", annotation.first).number("last", annotation.last);
     object.texts("fields", parts(annotation.fields));
     object.text("actor", &annotation.actor).text("reason", &annotation.reason);
+    if let Some(erasure) = annotation.erasure {
+        object.text("job", &format!("{:016x}", erasure.job)).flag("more", erasure.more);
+    }
     object
+}
+
+/// A purge names a hash instead of the entity.
+fn purged_hash(annotation: &Annotation) -> Option<String> {
+    let name = annotation.entity.as_bytes().strip_prefix(recension::model::PURGED_PREFIX)?;
+    let is_purge = annotation.kind == AnnotationKind::Purge;
+    is_purge.then(|| name.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whose revisions an annotation is about, for people.
+pub fn whose(annotation: &Annotation) -> String {
+    match purged_hash(annotation) {
+        Some(hash) => format!("#{}", hash.get(..16).unwrap_or_default()),
+        None => shown(annotation.entity.as_bytes()),
+    }
 }
 
 /// What an annotation does.
@@ -249,6 +284,9 @@ pub fn verb(kind: AnnotationKind) -> &'static str {
     match kind {
         AnnotationKind::Hide => "hide",
         AnnotationKind::Show => "show",
+        AnnotationKind::Forget => "forget",
+        AnnotationKind::Purge => "purge",
+        AnnotationKind::Retain => "retain",
         _ => "annotation",
     }
 }

@@ -1,5 +1,6 @@
 //! What can be typed: the one definition that help, completions and man pages come from.
 
+mod erase;
 mod values;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use clap_complete::Shell;
 use recension::{AsOf, Expect, Timestamp};
 
 use crate::time;
+pub use erase::{ForgetArgs, PurgeArgs, RetentionArgs};
 pub use values::{ColorChoice, FormatChoice, KeyChoice, Part};
 use values::{parse_expect, parse_range, parse_request_id};
 
@@ -79,6 +81,12 @@ pub enum Command {
     Hide(HideArgs),
     /// Show again what was hidden
     Show(HideArgs),
+    /// Destroy parts of revisions for good: by revision, by author or by content
+    Forget(ForgetArgs),
+    /// Destroy an entity for good, its name included
+    Purge(PurgeArgs),
+    /// Destroy what was superseded long ago, keeping some older versions
+    Retention(RetentionArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Write man pages into a directory

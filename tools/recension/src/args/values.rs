@@ -1,7 +1,9 @@
 //! Values that can be typed.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
-use recension::Expect;
+use recension::{Digest, Expect, FieldMask, Sharing};
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +47,67 @@ pub enum Part {
     Attributes,
     /// All of them
     All,
+}
+
+impl Part {
+    /// All of these parts.
+    pub fn mask(parts: &[Self]) -> FieldMask {
+        parts.iter().fold(FieldMask::default(), |mask, part| {
+            mask.with(match part {
+                Self::Content => FieldMask::CONTENT,
+                Self::Comment => FieldMask::COMMENT,
+                Self::Author => FieldMask::AUTHOR,
+                Self::Attributes => FieldMask::ATTRIBUTES,
+                Self::All => FieldMask::ALL,
+            })
+        })
+    }
+}
+
+/// What becomes of a content that further revisions have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SharedChoice {
+    /// Forget nothing and name them
+    Refuse,
+    /// Forget it for them, too
+    Include,
+    /// Let them keep it: its bytes stay
+    Leave,
+}
+
+impl From<SharedChoice> for Sharing {
+    fn from(choice: SharedChoice) -> Self {
+        match choice {
+            SharedChoice::Refuse => Self::Refuse,
+            SharedChoice::Include => Self::Include,
+            SharedChoice::Leave => Self::Leave,
+        }
+    }
+}
+
+pub(super) fn parse_digest(text: &str) -> Result<Digest, String> {
+    let mut digest = [0; 32];
+    let well_formed = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    for (byte, digits) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits).unwrap_or_default();
+        *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+    }
+    if well_formed { Ok(Digest(digest)) } else { Err("write 64 hexadecimal digits".into()) }
+}
+
+pub(super) fn parse_age(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        "w" => 7 * 24 * 3600,
+        "y" => 365 * 24 * 3600,
+        _ => return Err("write a number with s, m, h, d, w or y, such as 90d".into()),
+    };
+    let number = digits.parse::<u64>().map_err(|_| "write a number with s, m, h, d, w or y, such as 90d")?;
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(|| "that is too long".into())
 }
 
 pub(super) fn parse_expect(text: &str) -> Result<Expect, String> {

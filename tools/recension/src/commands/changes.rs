@@ -8,11 +8,11 @@ use recension::{
 };
 
 use crate::args::{ChangesArgs, Global};
-use crate::describe::{Meta, annotation_object, range, verb};
+use crate::describe::{Meta, annotation_object, range, verb, whose};
 use crate::entity::shown;
 use crate::exit::Outcome;
 use crate::interrupt;
-use crate::output::Out;
+use crate::output::{Object, Out};
 use crate::reserved;
 use crate::table::{Align, Table};
 use crate::time;
@@ -110,6 +110,7 @@ impl Printer<'_> {
         match &change.kind {
             ChangeKind::Revision(revision) => self.revision(&Meta::of(revision)?, change.commit_rest, out),
             ChangeKind::Annotation(what) => self.annotation(change.sequence, change.commit_time, what, out),
+            ChangeKind::Purged => self.purged(change.sequence, change.commit_time, out),
             _ => Ok(true),
         }
     }
@@ -117,14 +118,34 @@ impl Printer<'_> {
     /// Prints a change of a live log; `false` if no more are wanted.
     fn live(&mut self, change: &LiveChange, out: &mut Out) -> Outcome<bool> {
         match &change.kind {
-            LiveChangeKind::Revision { entity, row, fields, hidden } => {
-                self.revision(&Meta::of_row(entity, row, fields, *hidden), change.commit_rest, out)
+            LiveChangeKind::Revision { entity, row, fields, hidden, forgotten } => {
+                let meta = Meta::of_row(entity, row, fields, *hidden, *forgotten);
+                self.revision(&meta, change.commit_rest, out)
             }
             LiveChangeKind::Annotation(what) => {
                 self.annotation(change.sequence, change.commit_time, what, out)
             }
+            LiveChangeKind::Purged => self.purged(change.sequence, change.commit_time, out),
             _ => Ok(true),
         }
+    }
+
+    /// A change of which only the place is left.
+    fn purged(&mut self, sequence: u64, at: Timestamp, out: &mut Out) -> Outcome<bool> {
+        if self.left == 0 {
+            return Ok(false);
+        }
+        self.left -= 1;
+        if self.global.json {
+            let mut object = Object::new();
+            object.text("change", "purged").number("sequence", sequence);
+            out.object(object.text("commit_time", &time::rfc3339(at)))?;
+        } else {
+            let mut cells = vec![sequence.to_string(), time::shown(at, self.global), String::new()];
+            cells.extend(["purged".into(), String::new(), String::new(), String::new()]);
+            self.table.row(out, cells)?;
+        }
+        Ok(self.left > 0)
     }
 
     fn revision(&mut self, meta: &Meta<'_>, commit_rest: u32, out: &mut Out) -> Outcome<bool> {
@@ -171,7 +192,7 @@ impl Printer<'_> {
                 time::shown(at, self.global),
                 range(what),
                 verb(what.kind).to_owned(),
-                shown(what.entity.as_bytes()),
+                whose(what),
                 shown(what.actor.as_bytes()),
                 shown(what.reason.as_bytes()),
             ];

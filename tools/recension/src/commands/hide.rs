@@ -1,6 +1,6 @@
 //! `hide` and `show`.
 
-use recension::{Batch, FieldMask, Hiding, IfMissing};
+use recension::{Batch, Hiding, IfMissing};
 
 use super::{edit, write_to};
 use crate::args::{Global, HideArgs, Part};
@@ -24,7 +24,7 @@ fn run(
 ) -> Outcome {
     let entity = from_arg(&args.entity)?;
     let (first, last) = args.rev;
-    let fields = args.fields.iter().fold(FieldMask::default(), |mask, part| mask.with(mask_of(*part)));
+    let fields = Part::mask(&args.fields);
     let what = Hiding {
         entity: entity.as_bytes().to_vec(),
         first,
@@ -36,14 +36,4 @@ fn run(
     let batch = add(Batch::new(), what)?;
     let committed = write_to(&args.store, IfMissing::Fail, global, |store| Ok(store.commit(batch)?))?;
     edit::print(&[entity], &committed, global, out)
-}
-
-fn mask_of(part: Part) -> FieldMask {
-    match part {
-        Part::Content => FieldMask::CONTENT,
-        Part::Comment => FieldMask::COMMENT,
-        Part::Author => FieldMask::AUTHOR,
-        Part::Attributes => FieldMask::ATTRIBUTES,
-        Part::All => FieldMask::ALL,
-    }
 }

@@ -9,6 +9,7 @@ mod completions;
 mod diff;
 mod edit;
 mod export;
+mod forget;
 mod get;
 mod hide;
 mod history;
@@ -49,6 +50,9 @@ pub fn run(command: Command, global: &Global, out: &mut Out) -> Outcome {
         Command::Checkpoint(args) => checkpoint::run(&args, global, out),
         Command::Hide(args) => hide::hide(args, global, out),
         Command::Show(args) => hide::show(args, global, out),
+        Command::Forget(args) => forget::forget(args, global, out),
+        Command::Purge(args) => forget::purge(args, global, out),
+        Command::Retention(args) => forget::retention(args, global, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, global, out),
     }

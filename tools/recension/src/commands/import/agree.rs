@@ -13,7 +13,8 @@ use crate::formats::{Body, Record, Told};
 
 /// The first part that differs; `None` if they agree.
 pub fn difference(record: &Record, revision: &Revision) -> Outcome<Option<&'static str>> {
-    let hidden = revision.hidden();
+    // Neither can be compared: no answer may depend on them.
+    let hidden = revision.hidden().with(revision.forgotten());
     let fields = revision.fields()?;
     let flags = revision.flags();
     if !content_agrees(&record.body, revision)? {
@@ -51,7 +52,9 @@ fn content_agrees(body: &Body, revision: &Revision) -> Outcome<bool> {
         Body::Deleted => revision.is_tombstone(),
         _ if revision.is_tombstone() => false,
         Body::Content(bytes) if revision.content_len() == u32::try_from(bytes.len()).ok() => {
-            revision.digest()? == Some(Digest::of(bytes))
+            // Of what is forgotten only the length is left to compare: rather not written than written again.
+            let forgotten = revision.forgotten().contains(FieldMask::CONTENT);
+            forgotten || revision.digest()? == Some(Digest::of(bytes))
         }
         Body::Content(_) => false,
         Body::Hidden | Body::Forgotten | Body::Withheld => true,
@@ -83,7 +86,7 @@ fn slots_agree(record: &Record, revision: &Revision) -> Outcome<bool> {
     if kept.len() != record.slots.len() {
         return Ok(false);
     }
-    if kept.is_empty() || revision.hidden().contains(FieldMask::CONTENT) {
+    if kept.is_empty() || revision.hidden().with(revision.forgotten()).contains(FieldMask::CONTENT) {
         return Ok(true);
     }
     for slot in &record.slots {

@@ -5,6 +5,7 @@
 //! | `rev` | above the head | written as that number |
 //! | `rev` | there | skipped if equal, else rejected |
 //! | `rev` | below the head and not there | rejected: a head never goes back |
+//! | any | there and forgotten, or of a time before a purge | counted as forgotten: never written again, never echoed |
 //! | a foreign id | there | skipped if equal, else rejected |
 //! | a foreign id | above the head | written with that number |
 //! | a foreign id | below the head | written as head + 1, the id beside it |
@@ -13,7 +14,7 @@
 //! | neither | it has not | written as head + 1 |
 
 use recension::limits::REVISION_NUMBER_MAX;
-use recension::{Content, Head, Revision, Store};
+use recension::{Head, Revision, Store};
 
 use super::agree::difference;
 use super::foreign::{Foreign, Found};
@@ -80,19 +81,28 @@ impl Decider<'_> {
             }
             return match self.store.revision(entity, number)? {
                 Some(revision) => self.compare(record, &revision),
+                None if self.store.purged(entity)?.is_some_and(|last| number <= last) => {
+                    Ok(Decision::Forgotten)
+                }
                 None => Ok(Decision::Reject(format!(
                     "revision {number} is not there, and the head is revision {} already: a head never goes back",
                     known.head
                 ))),
             };
         }
+        // Without a number nothing tells what was purged from what is new.
+        if self.store.purged(entity)?.is_some() {
+            return Ok(Decision::Forgotten);
+        }
         let next = known.head.saturating_add(1);
         let Some(id) = record.origin_id else {
             if !self.append && known.gathered {
                 return Ok(Decision::CommitFirst);
             }
-            if !self.append && self.is_head(record)? {
-                return Ok(Decision::Skip);
+            if !self.append
+                && let Some(decision) = self.is_head(record)?
+            {
+                return Ok(decision);
             }
             return Ok(write(next, record.parent, None));
         };
@@ -126,7 +136,7 @@ impl Decider<'_> {
     }
 
     fn compare(&self, record: &Record, revision: &Revision) -> Outcome<Decision> {
-        if revision.content_len().is_some() && revision.content()? == Content::Forgotten {
+        if !revision.forgotten().is_empty() {
             return Ok(Decision::Forgotten);
         }
         let number = revision.number();
@@ -145,12 +155,12 @@ impl Decider<'_> {
         })
     }
 
-    /// Whether the record has no number and says what the head says.
-    fn is_head(&self, record: &Record) -> Outcome<bool> {
-        match self.store.get(&record.entity)? {
-            Some(head) => Ok(difference(record, &head)?.is_none()),
-            None => Ok(false),
-        }
+    /// What becomes of a record without a number that says what the head says.
+    fn is_head(&self, record: &Record) -> Outcome<Option<Decision>> {
+        let Some(head) = self.store.get(&record.entity)? else { return Ok(None) };
+        let same = difference(record, &head)?.is_none();
+        let forgotten = !head.forgotten().is_empty();
+        Ok(same.then_some(if forgotten { Decision::Forgotten } else { Decision::Skip }))
     }
 }
 
