@@ -421,11 +421,23 @@ fn the_exit_codes_are_those_of_the_command_line() {
     assert_eq!(documented, code);
 }
 
+/// `ErasureReport` as it is typed: `erasure-report`.
+fn kebab(name: &str) -> String {
+    let mut typed = String::new();
+    for (i, c) in name.chars().enumerate() {
+        if i > 0 && c.is_ascii_uppercase() {
+            typed.push('-');
+        }
+        typed.push(c.to_ascii_lowercase());
+    }
+    typed
+}
+
 #[test]
 fn the_commands_that_documents_name_exist() {
     let commands: BTreeSet<String> = variants(&read("tools/recension/src/args/mod.rs"), "Command")
         .iter()
-        .map(|name| name.to_lowercase())
+        .map(|name| kebab(name))
         .collect();
     let mut wrong = Vec::new();
     for document in documents() {

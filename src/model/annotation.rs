@@ -141,7 +141,7 @@ pub const PURGED_PREFIX: &[u8] = b"\0purged\0";
 /// The name under which the purge of an entity is kept: [`PURGED_PREFIX`] and BLAKE3-256 of the name, keyed with the store's id. Whoever has
 /// the store can test a guess of the name with it, and learns nothing else; in another store the same name has another hash.
 pub fn purged_name(store: &[u8; 16], entity: &[u8]) -> Entity {
-    let key = blake3::derive_key("recension 2026-11 name of a purged entity", store);
+    let key = blake3::derive_key("purged entity of a recension store, 2026-11", store);
     let hash = blake3::keyed_hash(&key, entity);
     let mut name = Vec::with_capacity(PURGED_PREFIX.len() + 32);
     name.extend_from_slice(PURGED_PREFIX);
