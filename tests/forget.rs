@@ -183,7 +183,7 @@ fn an_author_and_a_content_are_forgotten_everywhere_and_the_log_does_not_name_th
         *job = (job.0 + 1, erasure.more);
     }
     assert_eq!(jobs.into_values().map(|job| job.0).sum::<u64>(), 1050);
-    assert!(!store.stats().unwrap().latched.is_some());
+    assert!(store.stats().unwrap().latched.is_none());
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub(crate) fn forget(name: &str, n: usize) -> RecordDraft {
         fields: FieldMask::CONTENT.with(FieldMask::AUTHOR),
         actor: "oversight".into(),
         reason: "request 7".into(),
-        erasure: Some(Erasure { job: 77 << 32, more: n % 2 == 0, time: -3 - n as i64 }),
+        erasure: Some(Erasure { job: 77 << 32, more: n.is_multiple_of(2), time: -3 - n as i64 }),
     })
 }
 
