@@ -22,7 +22,10 @@ pub const ALL: &[(&str, &str)] = &[
     ("table name not synced", "the directory is not synced for a new table"),
     ("table not synced", "a table is installed without having been synced"),
     ("recovered tail not synced", "what recovery cuts and seals is not synced"),
-    ("append to recovered segment", "a recovered tail is continued as if the log had been closed cleanly"),
+    (
+        "append to recovered segment",
+        "a log that was not closed is continued at the end of its last file, behind what was torn",
+    ),
     ("bad frame is the end", "a damaged frame ends the log, whatever was promised behind it"),
     ("half a commit recovered", "a frame whose contents are torn is recovered"),
     ("interrupted compaction installed", "what an interrupted compaction has written so far is installed"),
@@ -42,7 +45,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("leftover segment kept", "segments that are not part of the log stay in the directory"),
     ("clock goes back", "commit times are what the wall clock says"),
     ("manifest not synced", "a manifest commit is visible without its sync"),
-    ("torn manifest continued", "a torn manifest is written on behind its last whole frame"),
+    ("torn manifest continued", "a torn manifest is written on at the end of its file, behind what was torn"),
     ("old manifest left", "the manifest before a rewrite is not removed"),
     ("unfinished files kept", "files of unfinished jobs are not removed at open"),
     ("feed shows what is not durable", "the feed goes up to what is published"),
@@ -69,6 +72,11 @@ pub const ALL: &[(&str, &str)] = &[
         "pack not audited",
         "a group that was garbled on its way is neither decoded nor compared with its digests",
     ),
+    (
+        "clean close outlives commits",
+        "a new segment is begun while the old one's clean-close mark is still its durable end",
+    ),
+    ("old manifest not durable", "a manifest is replaced before it is durable itself"),
     ("filter has a false negative", "one entity of a table is not in its filter"),
 ];
 

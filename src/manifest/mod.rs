@@ -59,6 +59,7 @@
 //! Tests: `tests/format.rs` (2), `tests/crash.rs` (1, 3, 4, 6, 7), `tests/apply.rs` and `tests/invariants.rs` (5), `tests/files.rs`
 //! and `tests/classify.rs` (7, 8), `tests/open.rs` (3, 4), `tests/model.rs` (all that is committed is read back).
 
+mod ahead;
 mod apply;
 mod commit;
 mod dissect;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::ahead;
 use super::commit::{Manifest, RESERVE, Writer, remove_durably};
 use super::files::Files;
 use super::invariants;
@@ -97,6 +98,7 @@ impl Manifest {
             },
             Err(NotChosen::Failed(error)) => return Err(error),
         };
+        ahead::refuse(fs, dir, &entries, chosen.id, &chosen.read.state)?;
         match mode {
             OpenMode::Create { .. } => {
                 Err(Error::invalid(format!("there is a store in {} already", dir.display())))
@@ -189,6 +191,10 @@ impl Manifest {
         let (log, state, next) = if read.clean || planted!("torn manifest continued") {
             (Log::resume(fs, dir, id, &read)?, read.state, next)
         } else {
+            // What was read may be in the page cache only, name included. Until the new file is finished this is the manifest.
+            if !planted!("old manifest not durable") {
+                Log::resume(fs, dir, id, &read)?;
+            }
             let new = FileId { epoch: read.state.epoch, number: next };
             let next = next.saturating_add(1);
             let state = State { next_file: next.saturating_add(RESERVE), ..read.state };
@@ -323,7 +329,7 @@ fn path_of(dir: &Path, id: FileId) -> PathBuf {
     dir.join(id.file_name(FileKind::Manifest))
 }
 
-fn own_files(entries: &[DirEntry]) -> impl Iterator<Item = (FileId, FileKind)> {
+pub(super) fn own_files(entries: &[DirEntry]) -> impl Iterator<Item = (FileId, FileKind)> {
     entries.iter().filter(|entry| !entry.is_dir).filter_map(|entry| FileId::parse(&entry.name))
 }
 

@@ -45,6 +45,8 @@ pub(super) enum KillAt {
     Call(u64),
     /// In the call of that number, counting only calls for which [`Op::changes`].
     Change(u64),
+    /// In the call of that number, counting only syncs of files and directories: then most is pending.
+    Sync(u64),
 }
 
 /// How a call is cut short.
@@ -97,6 +99,11 @@ const fn kinds(op: Op) -> &'static [FaultKind] {
     }
 }
 
+/// The calls that a fault can meet.
+pub(super) fn meeting(fault: FaultKind) -> Vec<Op> {
+    Op::ALL.iter().copied().filter(|op| kinds(*op).contains(&fault)).collect()
+}
+
 impl Disk {
     /// Runs one call: everything that reaches the simulated disk goes through here.
     pub(super) fn call<R>(
@@ -110,6 +117,7 @@ impl Disk {
         }
         self.calls += 1;
         self.changes += u64::from(turn.op.changes());
+        self.syncs += u64::from(turn.op.syncs());
         turn.n = self.calls;
         self.pass_time(&turn);
         turn.cut = self.cut(&turn);
@@ -178,6 +186,7 @@ impl Disk {
         match self.kill_at {
             Some(KillAt::Call(n)) if self.calls >= n => Some(Cut::Unanswered),
             Some(KillAt::Change(n)) if turn.op.changes() && self.changes >= n => Some(Cut::Unanswered),
+            Some(KillAt::Sync(n)) if turn.op.syncs() && self.syncs >= n => Some(Cut::Unanswered),
             _ => self.roll(FaultKind::Kill, turn.n).map(Cut::Drawn),
         }
     }

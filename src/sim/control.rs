@@ -47,6 +47,12 @@ impl SimFs {
         self.disk.lock().rules.push(rule);
     }
 
+    /// A fault for the next call that can meet it, after `skip` others, about a path that contains `path`.
+    pub fn fail_next(&self, fault: FaultKind, path: &str, skip: u32) {
+        let ops = super::call::meeting(fault);
+        self.fail_when(Rule { ops, path: path.to_owned(), skip, count: 1, fault });
+    }
+
     /// Ends all faults: rates, numbered ones and rules.
     pub fn heal(&self) {
         let mut disk = self.disk.lock();
@@ -64,6 +70,16 @@ impl SimFs {
     /// The same, counting only calls that change something: see [`super::Op::changes`].
     pub fn kill_at_change(&self, n: u64) {
         self.disk.lock().kill_at = Some(KillAt::Change(n));
+    }
+
+    /// The same, counting only syncs of files and directories: see [`super::Op::syncs`].
+    pub fn kill_at_sync(&self, n: u64) {
+        self.disk.lock().kill_at = Some(KillAt::Sync(n));
+    }
+
+    /// The machine does not go off by itself any more.
+    pub fn kill_never(&self) {
+        self.disk.lock().kill_at = None;
     }
 
     /// Switches the machine off between two calls.
@@ -87,6 +103,12 @@ impl SimFs {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.disk.lock().changes
+    }
+
+    /// Syncs of files and directories so far.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.disk.lock().syncs
     }
 
     /// A hash over every call so far: order, kind, path, place, bytes and outcome. The same seed and workload give the same.

@@ -35,6 +35,35 @@ pub enum Op {
 }
 
 impl Op {
+    pub(super) const ALL: &[Self] = &[
+        Self::Open,
+        Self::Create,
+        Self::Rename,
+        Self::Remove,
+        Self::Link,
+        Self::MakeDir,
+        Self::ReadDir,
+        Self::SyncDir,
+        Self::Exists,
+        Self::Lock,
+        Self::Canonical,
+        Self::FreeSpace,
+        Self::Read,
+        Self::Write,
+        Self::Sync,
+        Self::Len,
+        Self::SetLen,
+        Self::Allocate,
+        Self::Map,
+        Self::LinkCount,
+    ];
+
+    /// Whether it makes something durable: right before, most is pending.
+    #[must_use]
+    pub const fn syncs(self) -> bool {
+        matches!(self, Self::Sync | Self::SyncDir)
+    }
+
     /// Whether it changes, or fixes, what is on the disk. Only between such calls does a crash make a difference.
     #[must_use]
     pub const fn changes(self) -> bool {

@@ -24,7 +24,7 @@ use crate::index::levels::{IndexView, KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, 
 use crate::index::memtable::Memtable;
 use crate::limits::Limits;
 use crate::log::{Change, LoggedChange, Position, RecoveryInput, RecoveryMode, recover};
-use crate::manifest::{LostLimits, Manifest, OpenMode, StoreLock, prepare_dir};
+use crate::manifest::{LostLimits, Manifest, OpenMode, StoreLock};
 use crate::{Error, Result};
 
 /// What opening does where there is no store.
@@ -181,7 +181,8 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
         if !create {
             return Err(Error::invalid(format!("there is no store in {}", path.display())));
         }
-        prepare_dir(fs, &path)?;
+        // Its name is made durable behind the lock, before there is a manifest in it: nothing is synced for a store that is not held.
+        fs.create_dir_all(&path).context("create", &path)?;
     }
     if !create && exists {
         // No lock file is made in a directory that is no store.

@@ -28,8 +28,8 @@ pub(crate) struct SegmentFile {
     pub(crate) salt: u64,
     /// Bytes from the front that are reserved.
     pub(crate) reserved: AtomicU64,
-    /// It ends in a clean-close mark: space behind the mark must be durable before the next frame is, or a power cut could take
-    /// that frame and leave what looks like a clean close.
+    /// It ends in a clean-close mark: space behind the mark must be durable before the next frame is anywhere, here or in the next
+    /// segment, or a power cut could take that frame and leave what looks like a clean close.
     pub(crate) must_sync: AtomicBool,
     /// Held while it is synced; whether that ever failed.
     pub(crate) sync_failed: Mutex<bool>,
@@ -53,6 +53,9 @@ impl Pipeline {
         limits: &Limits,
     ) -> Option<(Arc<SegmentFile>, u64)> {
         let len = len as u64;
+        if self.tail.segment.must_sync.load(Ordering::Acquire) && !planted!("clean close outlives commits") {
+            return None;
+        }
         if self.tail.is_full_for(len, records, limits) {
             let spare = self.spare.as_ref()?;
             if spare.reserved.load(Ordering::Acquire) < SEGMENT_HEADER_LEN as u64 + len {
@@ -96,6 +99,12 @@ impl Inner {
         let (segment, needed, spare) = {
             let pipeline = self.pipeline.lock();
             let tail = &pipeline.tail;
+            if tail.segment.must_sync.load(Ordering::Acquire) && !planted!("clean close outlives commits") {
+                let (segment, full) = (tail.segment.clone(), tail.is_full_for(len, records, limits));
+                let needed = if full { 0 } else { tail.offset.saturating_add(len) };
+                drop(pipeline);
+                return self.outgrow_mark(&segment, needed);
+            }
             if tail.is_full_for(len, records, limits) {
                 (None, SEGMENT_HEADER_LEN as u64 + len, pipeline.spare.clone())
             } else {
@@ -107,16 +116,6 @@ impl Inner {
                 if needed > limits.reserve_first {
                     self.hold_reserve();
                 }
-                if segment.must_sync.load(Ordering::Acquire) {
-                    // Shown to nobody before it is durable: extended in two steps.
-                    let step = needed
-                        .max(segment.reserved.load(Ordering::Acquire).saturating_add(limits.reserve_first));
-                    allocate(&segment, step)?;
-                    segment.sync().map_err(|error| self.latch(&error))?;
-                    segment.must_sync.store(false, Ordering::Release);
-                    segment.reserved.store(step, Ordering::Release);
-                    return Ok(());
-                }
                 extend(&segment, needed, limits)
             }
             None => {
@@ -127,9 +126,25 @@ impl Inner {
         }
     }
 
+    /// Makes space behind a clean-close mark durable, so that the mark is not the end of its file any more.
+    fn outgrow_mark(&self, segment: &SegmentFile, needed: u64) -> Result<()> {
+        let reserved = segment.reserved.load(Ordering::Acquire);
+        let step = needed.max(reserved.saturating_add(self.options.limits.reserve_first));
+        if step > self.options.limits.reserve_first {
+            self.hold_reserve();
+        }
+        // Shown to nobody before it is durable.
+        allocate(segment, step)?;
+        segment.sync().map_err(|error| self.latch(&error))?;
+        segment.must_sync.store(false, Ordering::Release);
+        segment.reserved.store(step, Ordering::Release);
+        Ok(())
+    }
+
     /// A new segment file with its name synced and `needed` bytes (at least a first step) reserved. Nothing is written.
     pub(crate) fn create_segment(&self, needed: u64) -> Result<Arc<SegmentFile>> {
-        let id = self.manifest.allocate_file()?;
+        // A manifest that takes no more commits ends this life of the store: its caller is told so, and so is the next.
+        let id = self.latching(self.manifest.allocate_file())?;
         let path = self.path.join(id.file_name(FileKind::Segment));
         let fs = &self.env.fs;
         let file = fs.open(&path, Access::CreateNew).context("create", &path)?;

@@ -246,8 +246,11 @@ fn keep(
             file.sync_data().context("sync", &path)?;
             recovered.promise = Position::new(id.number, frames_end);
             let checksum = segment.chain.checksum;
-            recovered.append =
-                Some(Appendable { segment: Arc::new(segment.active), end: frames_end, checksum });
+            let end = match planted!("append to recovered segment") {
+                true => segment.len.next_multiple_of(FRAME_GRID as u64).max(frames_end),
+                false => frames_end,
+            };
+            recovered.append = Some(Appendable { segment: Arc::new(segment.active), end, checksum });
         }
         RecoveryMode::Write => {
             if segment.trailer.is_none() || !segment.tail_is_whole {

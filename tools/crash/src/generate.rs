@@ -3,7 +3,7 @@
 use recension::sim::{CrashPolicy, FaultKind, Prng};
 
 use crate::script::{
-    Crash, CrashKind, ENTITIES, Edit, End, Op, Options, Put, Round, Script, Want, What, Write,
+    At, Crash, CrashKind, ENTITIES, Edit, End, Op, Options, Put, Round, Script, Target, Want, What, Write,
 };
 
 /// What kind of trouble a run is about.
@@ -45,7 +45,7 @@ pub fn generate(seed: u64) -> Script {
     match profile {
         Profile::Errors => draw(FaultKind::ERRORS, &[100, 300, 1000, 3000], &mut rng),
         Profile::Full => draw(&[FaultKind::NoSpace], &[50, 300], &mut rng),
-        Profile::Silent => draw(FaultKind::SILENT, &[100, 500, 2000], &mut rng),
+        Profile::Silent => draw(FaultKind::SILENT, &[30, 100, 500], &mut rng),
         _ => {}
     }
     if rng.one_in(6) {
@@ -59,13 +59,17 @@ pub fn generate(seed: u64) -> Script {
     let options = Options {
         promise_us: *rng.pick(&[50_000, 1_000, 100]).unwrap_or(&50_000),
         map: rng.one_in(3) && profile != Profile::Errors,
-        size: u8::from(rng.one_in(4)),
+        size: *rng.pick(&[0, 0, 1, 2, 2]).unwrap_or(&0),
         jobs: rng.below(4) as u8,
     };
     let mut maker = Maker::new(&mut rng, profile);
+    let creation = match maker.rng.below(4) {
+        0 => (0..maker.rng.below(3) + 1).map(|_| maker.crash(12)).collect(),
+        _ => Vec::new(),
+    };
     let rounds = maker.rng.below(4) + 1;
     let rounds = (0..rounds).map(|_| maker.round()).collect();
-    Script { seed, options, faults, clock, rounds }
+    Script { seed, options, faults, clock, creation, rounds }
 }
 
 struct Maker<'a> {
@@ -74,24 +78,39 @@ struct Maker<'a> {
     /// How many entities take part.
     entities: u8,
     /// How likely each kind of operation is.
-    weights: [u64; 20],
+    weights: [u64; 22],
     next_content: u32,
     next_request: u8,
     buffered: u64,
     large: u64,
+    /// What comes next, whatever is drawn.
+    next: Option<Op>,
 }
 
 impl<'a> Maker<'a> {
     fn new(rng: &'a mut Prng, profile: Profile) -> Self {
         let entities = *rng.pick(&[2, 5, 12, ENTITIES]).unwrap_or(&5);
-        let mut weights = [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1];
+        let mut weights = [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2];
         // A swarm: each kind of operation is left out, usual or frequent.
         for weight in weights.iter_mut().skip(1) {
             *weight *= *rng.pick(&[0, 1, 1, 3]).unwrap_or(&1);
         }
-        let buffered = *rng.pick(&[0, 20, 60]).unwrap_or(&20);
+        if !matches!(profile, Profile::Errors | Profile::Silent) {
+            weights[21] = 0;
+        }
+        let buffered = *rng.pick(&[0, 20, 60, 100]).unwrap_or(&20);
         let large = *rng.pick(&[0, 0, 2, 10]).unwrap_or(&0);
-        Self { rng, profile, entities, weights, next_content: 1, next_request: 0, buffered, large }
+        Self {
+            rng,
+            profile,
+            entities,
+            weights,
+            next_content: 1,
+            next_request: 0,
+            buffered,
+            large,
+            next: None,
+        }
     }
 
     fn round(&mut self) -> Round {
@@ -109,7 +128,11 @@ impl<'a> Maker<'a> {
     }
 
     fn crash(&mut self, within: u64) -> Crash {
-        let at = if self.rng.one_in(6) { None } else { Some(self.rng.below(within) + 1) };
+        let at = match self.rng.below(6) {
+            0 => None,
+            1..3 => Some(At::Sync(self.rng.below(within / 6) + 1)),
+            _ => Some(At::Change(self.rng.below(within) + 1)),
+        };
         let kind = match self.rng.below(4) {
             0 => CrashKind::Process,
             _ => CrashKind::Power(CrashPolicy::draw(self.rng)),
@@ -118,6 +141,9 @@ impl<'a> Maker<'a> {
     }
 
     fn op(&mut self) -> Op {
+        if let Some(op) = self.next.take() {
+            return op;
+        }
         let total: u64 = self.weights.iter().sum();
         let mut at = self.rng.below(total);
         let mut which = 0;
@@ -147,7 +173,7 @@ impl<'a> Maker<'a> {
             6 => Op::DropOne,
             7 => Op::Sync,
             8 => Op::Flush,
-            9 => Op::Compact { full: self.rng.one_in(2) },
+            9 => self.compact(),
             10 => Op::Checkpoint,
             11 => Op::Jobs(self.rng.below(6) as u8 + 1),
             12 => Op::Advance(*self.rng.pick(&[1_000, 60_000, 600_000]).unwrap_or(&1000)),
@@ -159,16 +185,40 @@ impl<'a> Maker<'a> {
             16 => Op::Verify,
             17 => Op::Hold,
             18 => Op::Feed(self.rng.below(8) as u8),
-            _ => match self.rng.below(6) {
+            20 => Op::Rot(self.target()),
+            21 => self.fault(),
+            _ => match self.rng.below(5) {
                 0 => Op::Evict,
                 1 if self.profile == Profile::Full => Op::Room(None),
-                2 => Op::Rot(self.rng.below(6) as u8),
-                3 => Op::ReadOnly,
-                4 => Op::Rebuild,
+                2 => Op::ReadOnly,
+                3 => Op::Rebuild,
                 _ if self.profile == Profile::Full => Op::Room(Some(self.rng.below(16) * 4096)),
                 _ => Op::Verify,
             },
         }
+    }
+
+    fn compact(&mut self) -> Op {
+        let stop = self.rng.one_in(3).then(|| self.rng.below(5) as u8 + 1);
+        Op::Compact { full: self.rng.one_in(2), stop }
+    }
+
+    fn target(&mut self) -> Target {
+        *self.rng.pick(Target::ALL).unwrap_or(&Target::Any)
+    }
+
+    /// A fault where it is met: mostly right before maintenance.
+    fn fault(&mut self) -> Op {
+        let kinds = if self.profile == Profile::Silent { FaultKind::SILENT } else { FaultKind::ERRORS };
+        let kind = *self.rng.pick(kinds).unwrap_or(&FaultKind::ReadError);
+        let skip = *self.rng.pick(&[0, 1, 3, 10]).unwrap_or(&0);
+        self.next = match self.rng.below(6) {
+            0..2 => Some(Op::Compact { full: true, stop: None }),
+            2 => Some(Op::Flush),
+            3 => Some(Op::Reopen),
+            _ => None,
+        };
+        Op::Fault { kind, on: self.target(), skip: self.rng.below(skip + 1) as u8 }
     }
 
     fn is_buffered(&mut self) -> bool {

@@ -124,7 +124,7 @@ pub fn scoreboard(bound: u64, starts: u64, only: &str, threads: u64, quiet: bool
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some((index, name)) = mistakes.get(at) else { break };
                     select(Some(*index));
-                    let line = Line { name, starts: line(bound, starts) };
+                    let line = Line { name, starts: line(*index, bound, starts) };
                     select(None);
                     if !quiet {
                         print_line(&line, bound);
@@ -142,10 +142,10 @@ pub fn scoreboard(bound: u64, starts: u64, only: &str, threads: u64, quiet: bool
 }
 
 /// All starts; ends with the first that catches nothing.
-fn line(bound: u64, starts: u64) -> Vec<Start> {
+fn line(index: usize, bound: u64, starts: u64) -> Vec<Start> {
     let mut out = Vec::new();
     for n in 0..starts {
-        let start = start(n * APART, bound);
+        let start = start(index, n * APART, bound);
         let caught = start.seeds.is_some();
         out.push(start);
         if !caught {
@@ -155,7 +155,7 @@ fn line(bound: u64, starts: u64) -> Vec<Start> {
     out
 }
 
-fn start(first: u64, bound: u64) -> Start {
+fn start(index: usize, first: u64, bound: u64) -> Start {
     let mut panics = 0;
     let mut what = String::new();
     for n in 0..bound {
@@ -164,6 +164,13 @@ fn start(first: u64, bound: u64) -> Start {
         if failure.oracle == NO_PANICS {
             panics += 1;
             what = failure.what;
+            continue;
+        }
+        // Something else is wrong if the seed fails without the mistake as well.
+        select(None);
+        let clean = run(&generate(seed)).failure.is_none();
+        select(Some(index));
+        if !clean {
             continue;
         }
         return Start { seeds: Some(n + 1), oracle: failure.oracle, seed, what: failure.what, panics };

@@ -12,6 +12,8 @@ pub struct Script {
     pub faults: Vec<(FaultKind, u32)>,
     /// How far and how often the clock jumps: once in so many readings, up to so many µs.
     pub clock: (u32, u64),
+    /// Crashes while the store is made.
+    pub creation: Vec<Crash>,
     pub rounds: Vec<Round>,
 }
 
@@ -19,7 +21,7 @@ pub struct Script {
 pub struct Options {
     pub promise_us: u64,
     pub map: bool,
-    /// 0: [`recension::limits::Limits::TINY`]; 1: larger segments and tables.
+    /// 0: [`recension::limits::Limits::TINY`]; 1: larger segments and tables; 2: far smaller ones.
     pub size: u8,
     /// Background jobs are stepped after each operation: 0 never, 1 now and then, 2 one, 3 all.
     pub jobs: u8,
@@ -45,9 +47,18 @@ pub enum End {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crash {
-    /// In that change of the disk, counted from the beginning of the round or of the recovery; `None`: when it is over.
-    pub at: Option<u64>,
+    /// Counted from the beginning of the round or of the recovery; `None`: when it is over.
+    pub at: Option<At>,
     pub kind: CrashKind,
+}
+
+/// In which call of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// In that one of those that change something.
+    Change(u64),
+    /// In that sync: then most is pending.
+    Sync(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,8 +87,16 @@ pub enum Op {
     DropOne,
     Sync,
     Flush,
+    /// `stop`: it is told to stop the so-many-th time that it asks.
     Compact {
         full: bool,
+        stop: Option<u8>,
+    },
+    /// One call meets a fault: the first that can, after so many others, on files of that kind.
+    Fault {
+        kind: FaultKind,
+        on: Target,
+        skip: u8,
     },
     Checkpoint,
     Jobs(u8),
@@ -92,12 +111,44 @@ pub enum Op {
     Evict,
     /// Bytes that are left on the disk; `None`: plenty.
     Room(Option<u64>),
-    /// On a copy of the machine: damage at rest, then everything is read.
-    Rot(u8),
+    /// On a copy of the machine: damage at rest to a file of that kind, then everything is read.
+    Rot(Target),
     /// On a copy of the machine: opened for reading only.
     ReadOnly,
     /// On a copy of the machine: a process kill, then the index is thrown away and made again from the log.
     Rebuild,
+}
+
+/// Kinds of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Any,
+    Segment,
+    Table,
+    /// A plain table: annotations.
+    Notes,
+    Manifest,
+    Pack,
+    /// The directory itself.
+    Names,
+}
+
+impl Target {
+    pub const ALL: &[Self] =
+        &[Self::Any, Self::Segment, Self::Table, Self::Notes, Self::Manifest, Self::Pack, Self::Names];
+
+    /// What the paths of such files have in them.
+    pub const fn part(self) -> &'static str {
+        match self {
+            Self::Any => "/db/",
+            Self::Segment => ".seg",
+            Self::Table => ".tab",
+            Self::Notes => ".kv",
+            Self::Manifest => ".manifest",
+            Self::Pack => ".pack",
+            Self::Names => "/db",
+        }
+    }
 }
 
 /// A batch.

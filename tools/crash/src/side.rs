@@ -5,6 +5,7 @@ use recension::{ByteSize, IfMissing, Store};
 
 use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
 use crate::run::{DIR, World};
+use crate::script::Target;
 
 type Done = Result<(), Failure>;
 
@@ -120,7 +121,7 @@ pub fn rebuild(world: &mut World) -> Done {
 }
 
 /// Damage at rest, after a clean close: right data or a typed error, never wrong data, never "not found".
-pub fn rot(world: &mut World, kind: u8) -> Done {
+pub fn rot(world: &mut World, on: Target) -> Done {
     if !world.is_plain() {
         return Ok(());
     }
@@ -130,9 +131,10 @@ pub fn rot(world: &mut World, kind: u8) -> Done {
         return failure("a store that crashed can be opened", error.to_string());
     }
     let machine = machine.crash(&CrashPolicy::NOTHING);
-    let mut rng = recension::sim::Prng::new(world.step() ^ u64::from(kind) << 32);
-    let Ok(state) = recension::manifest::read_state(&machine.env(), DIR.as_ref()) else {
-        return failure("the manifest can be read", "after a clean close");
+    let mut rng = recension::sim::Prng::new(world.step() ^ (on as u64) << 32);
+    let state = match recension::manifest::read_state(&machine.env(), DIR.as_ref()) {
+        Ok(state) => state,
+        Err(error) => return failure("the manifest can be read", format!("after a clean close: {error}")),
     };
     // What ends a log or a manifest can be cut off or replaced unseen: nothing else says that it was there.
     let sealed = |path: &String| {
@@ -140,7 +142,12 @@ pub fn rot(world: &mut World, kind: u8) -> Done {
         let mut known = tables.chain(state.value_files.values().map(|it| it.id.file_name(it.kind)));
         known.any(|name| path.ends_with(&name))
     };
-    let files: Vec<String> = machine.fs.files().into_iter().filter(|path| path.starts_with("/db/")).collect();
+    let files: Vec<String> = machine
+        .fs
+        .files()
+        .into_iter()
+        .filter(|path| path.starts_with("/db/") && path.contains(on.part()))
+        .collect();
     let Some(path) = rng.pick(&files).cloned() else { return Ok(()) };
     let damage = match sealed(&path) {
         true => *rng.pick(Damage::ALL).unwrap_or(&Damage::FlipBit),
@@ -150,9 +157,6 @@ pub fn rot(world: &mut World, kind: u8) -> Done {
     };
     let Ok(Some(done)) = machine.fs.damage(&path, damage, &mut rng) else { return Ok(()) };
     world.coverage.count("damage at rest");
-    for (kind, n) in machine.fs.stats().all() {
-        let _ = (kind, n);
-    }
     let loud =
         |failure: Failure| Failure { oracle: failure.oracle, what: format!("{done}: {}", failure.what) };
     match builder(world, &machine).open() {

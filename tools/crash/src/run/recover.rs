@@ -1,0 +1,174 @@
+//! Opening after a crash, with crashes in between, and what must have come back.
+
+use super::*;
+
+impl World {
+    /// Opens after whatever happened, with crashes in between, and checks everything.
+    pub fn recover(&mut self, nested: &[Crash]) -> Done {
+        let mut depth = 0;
+        let mut nested = nested.iter();
+        let mut attempts = 0;
+        let mut faulty = true;
+        if self.machine.fs.has_lost_names() {
+            // Dropped or closed, not crashed.
+            self.machine.fs.power_off();
+            self.crash(CrashKind::Process);
+        }
+        let store = loop {
+            let crash = nested.next();
+            if let Some(Crash { at: Some(at), .. }) = crash {
+                self.kill_at(*at);
+            }
+            let opened = self.builder(DIR).open();
+            self.look_for_silent_damage();
+            if self.machine.fs.is_off() {
+                depth += 1;
+                self.coverage.deepest(depth);
+                drop(opened);
+                let kind = crash.map_or(CrashKind::Process, |crash| crash.kind);
+                self.crash(kind);
+                continue;
+            }
+            self.machine.fs.kill_never();
+            match opened {
+                Ok(store) => match crash {
+                    // It came through; the crash comes right behind.
+                    Some(Crash { kind, .. }) => {
+                        self.observe_open(&store)?;
+                        self.machine.fs.power_off();
+                        drop(store);
+                        self.crash(*kind);
+                    }
+                    None => break store,
+                },
+                Err(error) => {
+                    self.say(|| format!("opening failed: {error}"));
+                    let excused = match error.kind() {
+                        ErrorKind::Io | ErrorKind::Latched => self.errors || self.silent,
+                        ErrorKind::OutOfSpace => self.errors || self.limited,
+                        ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Invalid => self.silent,
+                        _ => false,
+                    };
+                    if !excused || !faulty && !self.silent {
+                        return failure("a store that crashed can be opened", error.to_string());
+                    }
+                    attempts += 1;
+                    if self.machine.fs.has_lost_names() {
+                        self.machine.fs.power_off();
+                        self.crash(CrashKind::Process);
+                    }
+                    if attempts > 2 {
+                        self.faults_off();
+                        self.machine.fs.set_capacity(1 << 40);
+                        if !faulty {
+                            // Silent damage is not owed recovery.
+                            self.coverage.count("silent damage refused at open");
+                            self.over = true;
+                            return Ok(());
+                        }
+                        faulty = false;
+                    }
+                }
+            }
+        };
+        self.faults_off();
+        self.observe_open(&store)?;
+        let report = store.open_report();
+        if report.created && self.model.end() > 0 {
+            return failure("a store is never taken for a new one", "created");
+        }
+        if !report.cuts.is_empty() {
+            self.coverage.count("torn tail cut");
+        }
+        if report.clean {
+            self.coverage.count("clean log continued");
+        }
+        if report.replayed > 0 {
+            self.coverage.count("replayed");
+        }
+        if !report.lost.is_empty() && !self.silent {
+            return failure("no file is unknown", format!("{:?}", report.lost));
+        }
+        self.coverage.count("recovered");
+        self.power = false;
+        self.sync_errors = self.count_sync_errors();
+        self.store = Some(store);
+        self.verify(Depth::Usual)?;
+        self.tidy()?;
+        for cursor in std::mem::take(&mut self.cursors) {
+            let mut rng = self.rng();
+            self.with_oracle(|oracle| oracle.feed(cursor, &mut rng))?;
+        }
+        self.faults_on();
+        Ok(())
+    }
+
+    /// What has come back, against what is owed.
+    pub(super) fn observe_open(&mut self, store: &Store) -> Done {
+        let last = store.published();
+        self.say(|| format!("opened at {last}, cuts {:?}", store.open_report().cuts));
+        self.note(last);
+        if store.durable() != last {
+            return failure("what is recovered is durable", format!("{} of {last}", store.durable()));
+        }
+        // What a failed sync left behind is not even the process's any more: the page cache lies, and nobody believes it.
+        let process = !self.power && self.sync_errors == self.count_sync_errors();
+        let owed = if process { self.model.owed_to_process } else { self.model.owed };
+        if last < owed && !self.silent {
+            let what = format!("{last} came back, {owed} was acknowledged");
+            return failure("acknowledged commits survive", what);
+        }
+        if last > self.model.end() {
+            let what = format!("{last} came back, {} were submitted", self.model.end());
+            return failure("nothing is invented", what);
+        }
+        let incarnation = match store.stats() {
+            Ok(stats) => stats.incarnation,
+            Err(_) => 0,
+        };
+        if self.model.seen > last && incarnation == self.incarnation && incarnation != 0 {
+            let what = format!("{} was seen, {last} came back, in the same incarnation", self.model.seen);
+            return failure("sequences are given out again only under a new incarnation", what);
+        }
+        if self.model.end() > last {
+            self.coverage.count("unacknowledged commits lost");
+        }
+        if incarnation != 0 {
+            self.incarnation = incarnation;
+        }
+        if self.model.truncate(last).is_none() {
+            return failure(
+                "what comes back is whole commits",
+                format!("the log ends at {last}, inside one"),
+            );
+        }
+        self.model.observe(last, last);
+        Ok(())
+    }
+
+    pub(super) fn count_sync_errors(&self) -> u64 {
+        self.machine.fs.stats().count(FaultKind::SyncError)
+    }
+
+    pub(super) fn reopen(&mut self) -> Done {
+        let store = self.store();
+        let closed = store.close();
+        self.note(u64::from(closed.is_ok()));
+        drop(store);
+        match closed {
+            Ok(()) => self.model.observe(self.model.end().min(self.model.seen), 0),
+            Err(error) if self.machine.fs.is_off() => drop(error),
+            Err(error) => {
+                self.say(|| format!("closing failed: {error}"));
+                if !(self.errors || self.limited || self.silent || self.latched) {
+                    return failure("a store can be closed", error.to_string());
+                }
+            }
+        }
+        if self.machine.fs.is_off() {
+            return Ok(());
+        }
+        self.drop_all();
+        self.recover(&[])
+    }
+}
