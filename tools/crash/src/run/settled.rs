@@ -61,7 +61,7 @@ impl World {
 
     /// With nothing going on and no faults: what is in the directory is what should be there.
     pub(super) fn tidy(&mut self) -> Done {
-        if self.silent || self.machine.fs.is_off() {
+        if self.silent || self.treacherous || self.machine.fs.is_off() {
             return Ok(());
         }
         self.machine.jobs.run_until_idle(1000);
