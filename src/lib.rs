@@ -18,6 +18,7 @@ pub mod pack;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod store;
+mod sync;
 
 pub use error::{Corruption, Error, ErrorKind, Result};
 pub use index::EntityRange;

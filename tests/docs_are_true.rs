@@ -332,7 +332,7 @@ fn the_dependencies_are_those_of_the_manifests() {
         text.lines().filter_map(|line| line.strip_prefix("## ")).filter(|title| title.contains('`'));
     for member in members {
         let manifest = format!("{member}/Cargo.toml");
-        for section in ["dependencies", "dev-dependencies"] {
+        for section in ["dependencies", "target.'cfg(shuttle)'.dependencies", "dev-dependencies"] {
             let code = dependencies(&manifest, section);
             if code.is_empty() {
                 continue;

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::sync::RwLock;
 use bytes::Bytes;
-use parking_lot::RwLock;
 
 use super::change::{ChangeIter, LoggedChange, ValueFile};
 use super::frame::FrameDraft;

@@ -4,13 +4,13 @@
 //! by the manifest only), and nobody has it open ([`FileHandle`] is dropped). If the process ends in between, the state still
 //! lists the file as obsolete and the next open deletes it.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, File, Fs};

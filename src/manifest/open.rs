@@ -10,8 +10,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::sync::Mutex;
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::ahead;
 use super::commit::{Manifest, RESERVE, Writer, remove_durably};

@@ -4,12 +4,12 @@
 //! the store weakly: when the last handle is dropped they find nothing to do. A failed job latches the store, except for a full
 //! disk: then the work waits, is tried again, and writers hear of it when they would have to wait for it.
 
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::inner::Inner;
 use super::leader::Rolled;

@@ -8,9 +8,9 @@
 //!
 //! It goes on behind damage: every finding names a file, a place and what is affected.
 
+use crate::sync::atomic::Ordering;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Progress;
 use super::inner::Inner;

@@ -1,11 +1,11 @@
 //! What all handles of an open store share.
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::sync::{Condvar, Mutex};
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
 
 use super::background::Background;
 use super::head_cache::HeadCache;
@@ -22,7 +22,7 @@ use crate::manifest::{Manifest, StoreLock};
 use crate::{Error, Result};
 
 /// Buckets of [`Inner::last_sequence`].
-pub(crate) const BUCKETS: usize = 1 << 16;
+pub(crate) const BUCKETS: usize = if cfg!(shuttle) { 1 << 4 } else { 1 << 16 };
 
 /// An open store.
 ///

@@ -9,9 +9,9 @@
 //! 3. *A failed write or sync latches*: nothing of the group is applied, everybody in flight gets `Latched`. It is never retried.
 //! 4. Rows are applied in sequence order before `published` moves; `pending` is cleared after it has.
 
+use crate::sync::atomic::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::draft::Committed;
 use super::inner::Inner;
@@ -96,10 +96,11 @@ impl Inner {
         }
     }
 
-    /// Takes the lead if nobody has it.
+    /// Takes the lead if nobody has it and something has gathered. If nothing has, a ticket that is not done yet is in the hands of the leader
+    /// before, who gives up the lead first and completes tickets then: leading empty groups until he gets there would be a spin.
     fn begin_to_lead(&self) -> bool {
         let mut pipeline = self.pipeline.lock();
-        !std::mem::replace(&mut pipeline.leading, true)
+        !pipeline.gathering.is_empty() && !std::mem::replace(&mut pipeline.leading, true)
     }
 
     /// Has the gathered commits written by a background job, if none is queued for that.

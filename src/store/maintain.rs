@@ -1,8 +1,8 @@
 //! The work itself: flush, compaction, sealing, promises. `background.rs` decides when.
 
+use crate::sync::atomic::Ordering;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Progress;
 use super::inner::Inner;

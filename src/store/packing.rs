@@ -13,10 +13,10 @@
 //! 4. A segment that is damaged is not packed and nothing is latched: it is as readable as before, and `check` names what is wrong.
 //! 5. Sealed segments are durable, so nothing here waits for the log.
 
+use crate::sync::atomic::Ordering;
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Progress;
 use super::inner::Inner;

@@ -1,7 +1,7 @@
 //! Reading by name: heads, revisions, entities as of a point.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 

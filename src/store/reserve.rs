@@ -2,8 +2,8 @@
 //! manifest, the clean-close mark) can. It is made with the first growth of the log beyond its first step, so that a store that is only
 //! opened for a `put` never makes one; `close` removes it.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::inner::Inner;
 use crate::env::{Access, Fs};

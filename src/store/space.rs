@@ -5,11 +5,11 @@
 //! segment that is reserved to its full size gets a successor prepared in the background: a file with its name synced and its
 //! first step reserved, so that rolling over is a change of state without I/O.
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::inner::Inner;
 use super::pipeline::Pipeline;

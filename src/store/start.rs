@@ -1,11 +1,11 @@
 //! From a recovered log to a running store.
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::sync::{Condvar, Mutex};
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
 
 use super::background::Background;
 use super::clock::CommitClock;

@@ -1,6 +1,6 @@
 //! Counters and the numbers that `stats` shows.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 use super::inner::Inner;
 use super::options::Packing;

@@ -8,8 +8,8 @@
 //! 2. What was written when the sync began is durable when it ends, nothing later: the present segment stays in `unsynced`.
 //! 3. A failure latches before anybody else can be told of anything durable.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
 use super::space::SegmentFile;

@@ -1,12 +1,12 @@
 //! Commits in flight.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use super::draft::Committed;
 use super::inner::Inner;

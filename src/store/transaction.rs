@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::draft::{Batch, Committed, Draft, Durability, Op};
 use super::history::Heads;

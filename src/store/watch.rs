@@ -1,10 +1,10 @@
 //! Waiting for a watermark to move, by blocking or by waking a task.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use crate::env::Clock;
 
