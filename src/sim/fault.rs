@@ -15,6 +15,12 @@ impl Rate {
     /// Each time.
     pub const ALWAYS: Self = Self(1_000_000);
 
+    /// So many times in a million.
+    #[must_use]
+    pub const fn per_million(parts: u32) -> Self {
+        Self(if parts > 1_000_000 { 1_000_000 } else { parts })
+    }
+
     /// Once in `n` times; never for 0.
     #[must_use]
     pub const fn one_in(n: u32) -> Self {

@@ -56,15 +56,29 @@ pub fn generate(seed: u64) -> Script {
         1 => (50, 5_000_000),
         _ => (0, 0),
     };
-    let options = Options {
+    // Now and then all about sealing what was never synced.
+    let sealing = profile == Profile::Crashes && rng.one_in(5);
+    let mut options = Options {
         promise_us: *rng.pick(&[50_000, 1_000, 100]).unwrap_or(&50_000),
         map: rng.one_in(3) && profile != Profile::Errors,
         size: *rng.pick(&[0, 0, 1, 2, 2]).unwrap_or(&0),
         jobs: rng.below(4) as u8,
     };
-    let mut maker = Maker::new(&mut rng, profile);
+    if sealing {
+        (options.size, options.jobs, options.promise_us) = (2, 3, 50_000);
+    }
+    let mut maker = Maker::new(&mut rng, profile, sealing);
     let creation = match maker.rng.below(4) {
-        0 => (0..maker.rng.below(3) + 1).map(|_| maker.crash(12)).collect(),
+        0 => (0..maker.rng.below(3) + 1)
+            .map(|n| {
+                let mut crash = maker.crash(18);
+                // A process that ends before the machine does leaves most.
+                if n == 0 && maker.rng.one_in(2) {
+                    crash.kind = CrashKind::Process;
+                }
+                crash
+            })
+            .collect(),
         _ => Vec::new(),
     };
     let rounds = maker.rng.below(4) + 1;
@@ -88,7 +102,7 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(rng: &'a mut Prng, profile: Profile) -> Self {
+    fn new(rng: &'a mut Prng, profile: Profile, sealing: bool) -> Self {
         let entities = *rng.pick(&[2, 5, 12, ENTITIES]).unwrap_or(&5);
         let mut weights = [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2];
         // A swarm: each kind of operation is left out, usual or frequent.
@@ -98,6 +112,15 @@ impl<'a> Maker<'a> {
         if !matches!(profile, Profile::Errors | Profile::Silent) {
             weights[21] = 0;
         }
+        if sealing {
+            // Little that syncs: what is sealed was not durable before.
+            (weights[7], weights[10], weights[14]) = (0, 0, 0);
+            return Self { buffered: 100, ..Self::with(rng, profile, entities, weights) };
+        }
+        Self::with(rng, profile, entities, weights)
+    }
+
+    fn with(rng: &'a mut Prng, profile: Profile, entities: u8, weights: [u64; 22]) -> Self {
         let buffered = *rng.pick(&[0, 20, 60, 100]).unwrap_or(&20);
         let large = *rng.pick(&[0, 0, 2, 10]).unwrap_or(&0);
         Self {
@@ -209,6 +232,12 @@ impl<'a> Maker<'a> {
 
     /// A fault where it is met: mostly right before maintenance.
     fn fault(&mut self) -> Op {
+        if self.profile == Profile::Errors && self.rng.one_in(4) {
+            // An input of a merge that cannot be read.
+            self.next = Some(Op::Compact { full: true, stop: None });
+            let on = *self.rng.pick(&[Target::Table, Target::Notes]).unwrap_or(&Target::Table);
+            return Op::Fault { kind: FaultKind::ReadError, on, skip: self.rng.below(4) as u8 };
+        }
         let kinds = if self.profile == Profile::Silent { FaultKind::SILENT } else { FaultKind::ERRORS };
         let kind = *self.rng.pick(kinds).unwrap_or(&FaultKind::ReadError);
         let skip = *self.rng.pick(&[0, 1, 3, 10]).unwrap_or(&0);

@@ -2,6 +2,8 @@
 #![allow(missing_docs, reason = "a tool")]
 
 pub mod coverage;
+pub mod exhaustive;
+pub mod floors;
 pub mod generate;
 pub mod model;
 pub mod oracle;
@@ -10,5 +12,7 @@ pub mod run;
 pub mod scoreboard;
 pub mod script;
 pub mod send;
+pub mod shrink;
 pub mod side;
 pub mod swarm;
+pub mod text;

@@ -1,6 +1,9 @@
 //! `crash`: see `docs/testing.md`.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use crash::script::Script;
 
 #[derive(Parser)]
 #[command(about = "Crashes Recension and looks at what comes back")]
@@ -19,6 +22,31 @@ enum Command {
         #[arg(long, short)]
         verbose: bool,
     },
+    /// A script out of a file.
+    Replay {
+        file: std::path::PathBuf,
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// Makes a failing script as small as it gets and prints it.
+    Shrink {
+        /// A seed, or a file.
+        what: String,
+        /// With this planted mistake (needs the feature `planted`): the first seed that shows it.
+        #[arg(long)]
+        planted: Option<String>,
+    },
+    /// All short workloads, a crash in every change of the disk, all images that it may leave.
+    Exhaustive {
+        /// Operations of a workload, at most.
+        #[arg(long, default_value_t = 2)]
+        ops: u32,
+        /// Images that are tried of each crash, at most.
+        #[arg(long, default_value_t = 12)]
+        images: u64,
+        #[arg(long, default_value_t = 2)]
+        jobs: u64,
+    },
     /// Many seeds: how many a second, what they met, which fail.
     Swarm {
         #[arg(long, default_value_t = 1000)]
@@ -30,6 +58,9 @@ enum Command {
         /// Stop after so many failures.
         #[arg(long, default_value_t = 20)]
         failures: usize,
+        /// Fail if too little was met. Runs of 10 000 seeds and more do so anyway.
+        #[arg(long)]
+        floors: bool,
     },
     /// Proof that it bites: each planted mistake is switched on and must be caught by an oracle.
     Scoreboard {
@@ -50,24 +81,80 @@ enum Command {
     },
 }
 
-fn main() -> std::process::ExitCode {
+fn refuse(error: &str) -> ExitCode {
+    eprintln!("crash: {error}");
+    2.into()
+}
+
+/// Runs a script; the last line holds the hash.
+fn tell(script: &Script, name: &str, verbose: bool) -> ExitCode {
+    let report = crash::run::run_with(script, verbose);
+    for line in &report.story {
+        println!("{line}");
+    }
+    if let Some(failure) = &report.failure {
+        println!("FAILED {failure}");
+    }
+    println!("{name} trace {:016x}", report.hash);
+    if report.failure.is_some() { 1.into() } else { 0.into() }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a tool, outside of the simulated machine")]
+fn script_of(file: &std::path::Path) -> Result<Script, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    crash::text::read(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn shrink(what: &str, planted: Option<&str>) -> ExitCode {
+    let found = match (what.parse::<u64>(), planted) {
+        (Ok(first), Some(name)) => crash::scoreboard::first_that_shows(name, first),
+        (Ok(seed), None) => Ok(crash::generate::generate(seed)),
+        (Err(_), _) => script_of(std::path::Path::new(what)),
+    };
+    let script = match found {
+        Ok(script) => script,
+        Err(error) => return refuse(&error),
+    };
+    match crash::shrink::shrink(&script) {
+        Some((small, runs)) => {
+            println!("{}", crash::text::write(&small));
+            let failure = crash::run::run(&small).failure;
+            println!(
+                "# after {runs} runs: {:.300}",
+                failure.map(|failure| failure.to_string()).unwrap_or_default()
+            );
+            ExitCode::SUCCESS
+        }
+        None => refuse("the script does not fail"),
+    }
+}
+
+fn main() -> ExitCode {
     match Args::parse().command {
         Command::Run { seed, verbose } => {
-            let script = crash::generate::generate(seed);
-            let report = crash::run::run_with(&script, verbose);
-            for line in &report.story {
-                println!("{line}");
-            }
-            if let Some(failure) = &report.failure {
-                println!("FAILED {failure}");
-            }
-            println!("seed {seed} trace {:016x}", report.hash);
-            if report.failure.is_some() { 1.into() } else { 0.into() }
+            tell(&crash::generate::generate(seed), &format!("seed {seed}"), verbose)
         }
-        Command::Swarm { seeds, first, jobs, failures } => {
+        Command::Replay { file, verbose } => match script_of(&file) {
+            Ok(script) => tell(&script, &file.display().to_string(), verbose),
+            Err(error) => refuse(&error),
+        },
+        Command::Shrink { what, planted } => shrink(&what, planted.as_deref()),
+        Command::Exhaustive { ops, images, jobs } => {
+            let explored = crash::exhaustive::exhaustive(ops, images.max(1), jobs.max(1), true);
+            if explored.print() { 0.into() } else { 1.into() }
+        }
+        Command::Swarm { seeds, first, jobs, failures, floors } => {
             let swarm = crash::swarm::swarm(first, seeds, jobs.max(1), failures);
             swarm.print();
-            if swarm.failures.is_empty() { 0.into() } else { 1.into() }
+            let whole = swarm.failures.len() < failures;
+            let missed = match floors || (seeds >= 10_000 && whole) {
+                true => crash::floors::missed(&swarm.coverage),
+                false => Vec::new(),
+            };
+            for missed in &missed {
+                println!("FAILED floor: {missed}");
+            }
+            if swarm.failures.is_empty() && missed.is_empty() { 0.into() } else { 1.into() }
         }
         Command::Scoreboard { seeds, starts, only, jobs, json } => {
             if !crash::scoreboard::is_built_in() {

@@ -104,6 +104,22 @@ fn select(index: Option<usize>) {
 #[cfg(not(feature = "planted"))]
 fn select(_: Option<usize>) {}
 
+/// The first script from seed `first` on whose run a mistake spoils; leaves the mistake switched on for this thread.
+///
+/// # Errors
+/// If there is no such mistake, or none shows in many seeds.
+pub fn first_that_shows(name: &str, first: u64) -> Result<crate::script::Script, String> {
+    if !is_built_in() {
+        return Err("build with `--features planted` for this".into());
+    }
+    let index = planted::ALL.iter().position(|(it, _)| *it == name);
+    let index = index.ok_or_else(|| format!("no planted mistake is called `{name}`"))?;
+    select(Some(index));
+    let mut scripts = (first..first + 100_000).map(generate);
+    let shows = scripts.find(|script| run(script).failure.is_some_and(|it| it.oracle != NO_PANICS));
+    shows.ok_or_else(|| format!("`{name}` does not show in 100 000 seeds"))
+}
+
 /// Runs every planted mistake whose name contains `only` from `starts` places, up to `bound` seeds each.
 #[allow(clippy::disallowed_methods, reason = "a tool: the engine's time and threads are the simulator's")]
 pub fn scoreboard(bound: u64, starts: u64, only: &str, threads: u64, quiet: bool) -> Board {

@@ -1,8 +1,9 @@
 //! What is tried on a copy of the machine, so that the run itself stays undamaged.
 
-use recension::sim::{CrashPolicy, Damage, SimEnv};
+use recension::sim::{CrashPolicy, Damage, Prng, SimEnv};
 use recension::{ByteSize, IfMissing, Store};
 
+use crate::model::Model;
 use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
 use crate::run::{DIR, World};
 use crate::script::Target;
@@ -27,8 +28,11 @@ fn builder(world: &World, machine: &SimEnv) -> recension::StoreBuilder {
 }
 
 fn look(world: &World, store: &Store, allowed: Allowed, machine: &SimEnv) -> Done {
+    compare(world.model.clone(), world.step(), store, allowed, machine)
+}
+
+fn compare(mut model: Model, step: u64, store: &Store, allowed: Allowed, machine: &SimEnv) -> Done {
     let last = store.published();
-    let mut model = world.model.clone();
     if last < model.owed_to_process {
         let what = format!("{last} came back, {} was acknowledged", model.owed_to_process);
         return failure("acknowledged commits survive", what);
@@ -39,7 +43,7 @@ fn look(world: &World, store: &Store, allowed: Allowed, machine: &SimEnv) -> Don
     if model.truncate(last).is_none() {
         return failure("what comes back is whole commits", format!("the log ends at {last}, inside one"));
     }
-    let mut rng = recension::sim::Prng::new(world.step());
+    let mut rng = Prng::new(step);
     let mut oracle = Oracle { store, model: &mut model, allowed, errors: 0 };
     oracle.everything(Depth::Usual, &mut rng)?;
     oracle.check()?;
@@ -47,6 +51,25 @@ fn look(world: &World, store: &Store, allowed: Allowed, machine: &SimEnv) -> Don
         Some(violation) => failure("the disk's contract is kept", violation.to_string()),
         None => Ok(()),
     }
+}
+
+/// A machine that came up after a crash of `world`: the store opens, and holds what is owed.
+pub fn comes_back(world: &World, machine: &SimEnv, power: bool) -> Done {
+    machine.fs.kill_never();
+    let store =
+        Store::builder(DIR).env(machine.env()).limits(world.limits_now()).memory(ByteSize::mib(8)).open();
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => return failure("a store that crashed can be opened", error.to_string()),
+    };
+    let (last, model) = (store.published(), &world.model);
+    let owed = if power { model.owed } else { model.owed_to_process };
+    if last < owed {
+        return failure("acknowledged commits survive", format!("{last} came back, {owed} was acknowledged"));
+    }
+    let mut model = model.clone();
+    (model.owed, model.owed_to_process) = (owed, owed);
+    compare(model, world.step(), &store, Allowed::default(), machine)
 }
 
 /// Opened for reading only: the same answers, and nothing is written.
@@ -131,7 +154,14 @@ pub fn rot(world: &mut World, on: Target) -> Done {
         return failure("a store that crashed can be opened", error.to_string());
     }
     let machine = machine.crash(&CrashPolicy::NOTHING);
-    let mut rng = recension::sim::Prng::new(world.step() ^ (on as u64) << 32);
+    let mut rng = Prng::new(world.step() ^ (on as u64) << 32);
+    for _ in 0..4 {
+        damage_once(world, on, &machine.fork().process_kill(), &mut rng)?;
+    }
+    Ok(())
+}
+
+fn damage_once(world: &mut World, on: Target, machine: &SimEnv, rng: &mut Prng) -> Done {
     let state = match recension::manifest::read_state(&machine.env(), DIR.as_ref()) {
         Ok(state) => state,
         Err(error) => return failure("the manifest can be read", format!("after a clean close: {error}")),
@@ -155,14 +185,14 @@ pub fn rot(world: &mut World, on: Target) -> Done {
             *rng.pick(&[Damage::FlipBit, Damage::ZeroSector, Damage::SwapSectors]).unwrap_or(&Damage::FlipBit)
         }
     };
-    let Ok(Some(done)) = machine.fs.damage(&path, damage, &mut rng) else { return Ok(()) };
+    let Ok(Some(done)) = machine.fs.damage(&path, damage, rng) else { return Ok(()) };
     world.coverage.count("damage at rest");
     let loud =
         |failure: Failure| Failure { oracle: failure.oracle, what: format!("{done}: {}", failure.what) };
-    match builder(world, &machine).open() {
+    match builder(world, machine).open() {
         Ok(store) => {
             let allowed = Allowed { io: false, corrupt: true };
-            let result = look(world, &store, allowed, &machine);
+            let result = look(world, &store, allowed, machine);
             world.coverage.count("damage met by readers");
             result.map_err(loud)
         }
