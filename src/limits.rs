@@ -62,6 +62,16 @@ pub struct Limits {
     pub pack_group_contents: u8,
     /// Changes of a directory block of a pack.
     pub pack_directory_records: u32,
+    /// So many neighbouring packs of about one size are merged.
+    pub pack_fan_in: u32,
+    /// Packs of up to this many bytes are of the lowest tier; each further tier takes `pack_fan_in` times as much.
+    pub pack_tier_bytes: u64,
+    /// A merge must be expected to save so much of what it reads, per cent.
+    pub pack_gain_percent: u32,
+    /// A part of a merge is ended behind an entity at about this many bytes,
+    pub pack_part_bytes: u64,
+    /// or this many changes: they bound its memory, about 70 bytes each.
+    pub pack_part_records: u64,
     /// A manifest is rewritten as a snapshot when its edits pass this many bytes.
     pub manifest_bytes: u64,
 }
@@ -83,6 +93,11 @@ impl Limits {
         level_ratio: 10,
         pack_group_contents: 32,
         pack_directory_records: 2048,
+        pack_fan_in: 4,
+        pack_tier_bytes: 8 << 20,
+        pack_gain_percent: 5,
+        pack_part_bytes: 512 << 20,
+        pack_part_records: 1 << 20,
         manifest_bytes: 1 << 20,
     };
 
@@ -102,6 +117,11 @@ impl Limits {
         level_ratio: 4,
         pack_group_contents: 4,
         pack_directory_records: 16,
+        pack_fan_in: 2,
+        pack_tier_bytes: 4 << 10,
+        pack_gain_percent: 0,
+        pack_part_bytes: 6 << 10,
+        pack_part_records: 100,
         manifest_bytes: 4 << 10,
     };
 }

@@ -66,6 +66,7 @@ pub const ALL: &[(&str, &str)] = &[
         "segment deleted before its pack is installed",
         "the source of a pack is deleted before the manifest says so",
     ),
+    ("merge leaves an input out", "a merge of packs drops one of them"),
     ("pack name not synced", "the directory is not synced for a new pack"),
     ("pack not synced", "a pack is installed without having been synced"),
     (

@@ -9,6 +9,7 @@ use std::cell::Cell;
 pub const ALL: &[&str] = &[
     "seal: log synced first",
     "background: disk full, tried again",
+    "background: writer slowed down for packing",
     "background: writer stopped for a flush",
     "compaction: annotations",
     "compaction: into level 1",
@@ -31,6 +32,8 @@ pub const ALL: &[&str] = &[
     "manifest: state taken to a new file",
     "manifest: torn tail cut",
     "manifest: unfinished file removed",
+    "merge: more parts to come",
+    "merge: part installed",
     "open: clean log continued",
     "open: leftover removed",
     "open: unfinished file removed",

@@ -94,7 +94,8 @@ pub fn pack(
     };
     let changes = || Merged::new(inputs, &request.rectangle, path);
     let contents = Contents::gather(changes())?;
-    if contents.records == 0 {
+    // A part by entities may have none.
+    if contents.records == 0 && request.rectangle.is_whole() {
         return Err(Error::invalid(format!("no changes for {}", path.display())));
     }
     let mut writer = Writer {

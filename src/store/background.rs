@@ -4,12 +4,13 @@
 //! the store weakly: when the last handle is dropped they find nothing to do. A failed job latches the store, except for a full
 //! disk: then the work waits, is tried again, and writers hear of it when they would have to wait for it.
 
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sync::Mutex;
+use bytes::Bytes;
 
 use super::inner::Inner;
 use super::leader::Rolled;
@@ -47,6 +48,16 @@ pub(crate) struct Background {
     to_seal: Mutex<Vec<Rolled>>,
     /// Files that cannot be packed: damaged ones. They stay as they are, and are tried again after the next opening.
     pub(crate) unpackable: Mutex<BTreeSet<FileId>>,
+    /// Segments that are sealed and wait to be packed, as of the last seal or pack.
+    pub(crate) waiting_to_pack: AtomicU64,
+    /// Log bytes written when a writer was last slowed down for packing.
+    pub(crate) throttled_at: AtomicU64,
+    /// Ranges of sequence numbers whose merge would not pay.
+    pub(crate) declined: Mutex<BTreeSet<(u64, u64)>>,
+    /// The range of the merge that is being made, and the entities behind which its parts end.
+    pub(crate) part_ends: Mutex<((u64, u64), Vec<Bytes>)>,
+    /// Somebody makes the best layout: meanwhile nothing is packed or merged in the background.
+    pub(crate) packing_fully: AtomicBool,
     /// The last background job found the disk full.
     full: Mutex<Option<Error>>,
     pub(crate) open_report: OpenReport,
@@ -205,15 +216,20 @@ impl Inner {
         }
     }
 
-    /// Queues the packing of sealed segments, one after the other.
+    /// Queues the packing of sealed segments, one after the other, and then the merging of packs, part by part.
     pub(crate) fn pack_in_background(self: &Arc<Self>) {
-        if self.options.packing == Packing::InBackground && self.next_to_pack().is_some() {
+        if self.options.packing == Packing::InBackground {
+            self.background.waiting_to_pack.store(self.segments_to_pack().0, Ordering::Relaxed);
             self.once(
                 JobClass::Compact,
                 Duration::ZERO,
                 |background| &background.pack,
                 |inner| {
-                    if inner.pack_one(&|| inner.is_ending())? {
+                    if inner.background.packing_fully.load(Ordering::Acquire) {
+                        return Ok(());
+                    }
+                    let cancel = || inner.is_ending();
+                    if inner.pack_one(&cancel)? || inner.merge_one(&cancel)? {
                         inner.pack_in_background();
                     }
                     Ok(())

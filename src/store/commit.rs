@@ -1,6 +1,7 @@
 //! The way of a batch: prepare, look up, resolve, reserve; again if a head has moved.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::draft::{Batch, Committed, Durability};
@@ -17,6 +18,12 @@ const WAITING_SLOW: usize = 2;
 const WAITING_STOP: usize = 5;
 /// Delay for each memtable above `WAITING_SLOW`, and for each table of level 0 above three times its limit.
 const DELAY_STEP: Duration = Duration::from_micros(500);
+/// Sealed segments that wait to be packed before writers are slowed down.
+const PACKS_SLOW: u64 = 4;
+/// About what packing takes of the log in a second, bytes.
+const PACKED_PER_SECOND: u64 = 16 << 20;
+/// A writer is not held up for longer than this at once.
+const DELAY_MAX: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Reserves a batch and answers its ticket. Does not wait for the disk.
@@ -91,6 +98,7 @@ impl Inner {
             let tables = view.levels().revisions.level(0).len();
             let tables_slow = self.options.limits.level0_tables as usize * 3;
             let behind = waiting.saturating_sub(WAITING_SLOW) + tables.saturating_sub(tables_slow);
+            self.throttle_for_packing();
             if behind > 0 {
                 let delay = DELAY_STEP.saturating_mul(u32::try_from(behind).unwrap_or(u32::MAX).min(100));
                 self.counters.delays.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -99,6 +107,26 @@ impl Inner {
             }
             return Ok(());
         }
+    }
+
+    /// Holds the log back to what packing keeps up with: from a few waiting segments on, each further one doubles the time that the bytes
+    /// written since the last look are to take.
+    fn throttle_for_packing(&self) {
+        let waiting = self.background.waiting_to_pack.load(Ordering::Relaxed);
+        let behind = waiting.saturating_sub(PACKS_SLOW);
+        if behind == 0 {
+            return;
+        }
+        let written = self.counters.log_bytes.load(Ordering::Relaxed);
+        let since = written.saturating_sub(self.background.throttled_at.swap(written, Ordering::Relaxed));
+        // A segment at most: the first look may be long after the last one.
+        let since = since.min(self.options.limits.segment_bytes);
+        let per_second = (PACKED_PER_SECOND << 3) >> behind.min(8);
+        let delay = Duration::from_micros(since.saturating_mul(1_000_000) / per_second);
+        probe!("background: writer slowed down for packing");
+        self.counters.delays_packing.fetch_add(1, Ordering::Relaxed);
+        self.env.clock.sleep(delay.min(DELAY_MAX));
+        let _ = self.env.jobs.help();
     }
 
     fn wait_for_flush(self: &Arc<Self>) -> Result<()> {

@@ -153,6 +153,9 @@ impl Inner {
     /// Compacts until nothing is left to do; `full`: until each keyspace is in one level.
     pub(crate) fn compact(self: &Arc<Self>, full: bool, progress: &mut Progress<'_>) -> Result<()> {
         self.flush_all()?;
+        if full {
+            self.pack_fully(progress)?;
+        }
         let progress = RefCell::new(progress);
         let mut done = 0;
         loop {

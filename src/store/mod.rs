@@ -16,6 +16,7 @@ mod leader;
 mod live;
 mod maintain;
 mod memory;
+mod merging;
 mod open;
 mod options;
 mod packing;
@@ -407,7 +408,8 @@ impl Store {
         self.inner().flush_all()
     }
 
-    /// Merges tables until nothing is left to merge; `full`: into one level.
+    /// Merges tables until nothing is left to merge. `full`: into one level; and everything written so far is packed, compressed as well as it
+    /// can be, and merged into one run of packs. That takes minutes per GiB of contents.
     ///
     /// # Errors
     /// What the disk says; `Cancelled`.

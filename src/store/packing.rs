@@ -58,7 +58,7 @@ impl Inner {
         let progress = RefCell::new(progress);
         let mut done = 0;
         while let Some(next) = self.next_to_pack() {
-            let of = self.bytes_to_pack().saturating_add(done);
+            let of = self.segments_to_pack().1.saturating_add(done);
             progress.borrow_mut().step("pack", done, of)?;
             let stop = || self.is_ending() || progress.borrow_mut().step("pack", done, of).is_err();
             self.latching(self.pack_one(&stop))?;
@@ -67,13 +67,39 @@ impl Inner {
         progress.borrow_mut().step("pack", done, done)
     }
 
-    /// Bytes of segments that wait to be packed.
-    pub(crate) fn bytes_to_pack(&self) -> u64 {
+    /// Packs all that there is, merges it into one run, and compresses anew what could be compressed better.
+    pub(crate) fn pack_fully(self: &Arc<Self>, progress: &mut Progress<'_>) -> Result<()> {
+        let background = &self.background.packing_fully;
+        if background.swap(true, Ordering::AcqRel) {
+            return Err(Error::invalid("a full compaction is running already"));
+        }
+        let done = self.pack_all(progress).and_then(|()| self.merge_fully(progress));
+        background.store(false, Ordering::Release);
+        self.pack_in_background();
+        done
+    }
+
+    fn merge_fully(self: &Arc<Self>, progress: &mut Progress<'_>) -> Result<()> {
+        let progress = RefCell::new(progress);
+        let mut done = 0_u64;
+        loop {
+            progress.borrow_mut().step("merge", done, 0)?;
+            let _one_at_a_time = self.background.packing.lock();
+            self.check_writable()?;
+            let Some(merge) = self.next_full_merge()? else { return Ok(()) };
+            let stop = || self.is_ending() || progress.borrow_mut().step("merge", done, 0).is_err();
+            self.latching(self.merge_part(&merge, &stop))?;
+            done = done.saturating_add(1);
+        }
+    }
+
+    /// Segments that wait to be packed: how many, and their bytes.
+    pub(crate) fn segments_to_pack(&self) -> (u64, u64) {
         let state = self.manifest.state();
         let unpackable = self.background.unpackable.lock();
         let waiting = state.value_files.values();
         let waiting = waiting.filter(|it| it.kind == FileKind::Segment && !unpackable.contains(&it.id));
-        waiting.map(|file| file.len).sum()
+        waiting.fold((0, 0), |(files, bytes), file| (files + 1, bytes.saturating_add(file.len)))
     }
 
     fn pack_segment(&self, info: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
@@ -110,12 +136,16 @@ impl Inner {
         let _exchanging = self.view_lock.lock();
         self.values.store(Arc::new(self.values.load().replaced(&[info.id.number], [entry])));
         probe!("pack: installed");
+        self.background
+            .waiting_to_pack
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+            .ok();
         self.counters.packs.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// What was made of a file, or `None` if it is damaged: then it stays as it is.
-    fn packable<T>(&self, id: FileId, result: Result<T>) -> Result<Option<T>> {
+    pub(super) fn packable<T>(&self, id: FileId, result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(made) => Ok(Some(made)),
             Err(error @ (Error::Corrupt(_) | Error::Unsupported { .. })) => {
@@ -129,7 +159,7 @@ impl Inner {
     }
 
     /// Writes a pack, audits it and makes it durable. After an error its file is gone, or will be at the next opening.
-    fn make_pack(
+    pub(super) fn make_pack(
         &self,
         inputs: &[PackInput],
         rectangle: Rectangle,

@@ -14,11 +14,13 @@ pub(crate) struct Counters {
     pub(crate) syncs: AtomicU64,
     pub(crate) delays: AtomicU64,
     pub(crate) stops: AtomicU64,
+    pub(crate) delays_packing: AtomicU64,
     pub(crate) flushes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) table_bytes: AtomicU64,
     pub(crate) seals: AtomicU64,
     pub(crate) packs: AtomicU64,
+    pub(crate) merges: AtomicU64,
 }
 
 /// What the store is made of and what it did since it was opened.
@@ -63,8 +65,12 @@ pub struct Stats {
     pub jobs: (u64, u64, u64),
     /// Since opening: packs made.
     pub packed: u64,
+    /// Since opening: parts of merges of packs.
+    pub merged: u64,
     /// Since opening: commits delayed, and commits stopped, because background work fell behind.
     pub throttled: (u64, u64),
+    /// Since opening: commits delayed because sealed segments wait to be packed.
+    pub throttled_packing: u64,
     /// Why the store takes no more writes, if so.
     pub latched: Option<String>,
 }
@@ -92,7 +98,9 @@ impl Inner {
                 load(&self.counters.seals),
             ),
             packed: load(&self.counters.packs),
+            merged: load(&self.counters.merges),
             throttled: (load(&self.counters.delays), load(&self.counters.stops)),
+            throttled_packing: load(&self.counters.delays_packing),
             latched: self.latch.get().map(ToString::to_string),
             ..Stats::default()
         };

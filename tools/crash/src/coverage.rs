@@ -63,6 +63,7 @@ impl Coverage {
         self.add("compaction", compactions);
         self.add("seal", seals);
         self.add("pack", stats.packed);
+        self.add("merge of packs", stats.merged);
         self.add("writers delayed", stats.throttled.0);
         self.add("writers stopped", stats.throttled.1);
         if stats.segments.0 > 0 {

@@ -32,6 +32,7 @@ use std::time::Instant;
 
 use recension::{IfMissing, Store};
 
+use super::progress::with_bar;
 use super::{note, write_to};
 use crate::args::{Global, ImportArgs, KeyChoice};
 use crate::exit::{Failure, Outcome};
@@ -43,6 +44,9 @@ use rejects::Rejects;
 use report::{Bar, Summary};
 use resume::{Progress, fingerprint};
 use source::{Item, Source};
+
+/// An import of fewer bytes is left to the background: each that is packed by itself becomes a file.
+const PACK_FROM: u64 = 256 << 10;
 
 pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
     let options = Options { key: key(args.key), append: args.append, ..Options::default() };
@@ -64,6 +68,10 @@ pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
             // What was committed stays, whatever came behind it.
             store.sync()?;
             imported?;
+        }
+        // People look at the size now; and what was imported at once is rarely written to again at once.
+        if summary.written > 0 && !interrupt::asked() && summary.raw_bytes >= PACK_FROM {
+            with_bar(|progress| store.pack(progress))?;
         }
         Ok(())
     });

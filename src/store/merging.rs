@@ -1,0 +1,434 @@
+//! Merging packs in tiers.
+//!
+//! ```text
+//! sequence ►  ┌────────────┬─────┬─────┬──┬──┬──┐      a merge of the last three, half done:   ┌────┬─────────┐
+//!             │   tier 2   │  1  │  1  │0 │0 │0 │                                          n │ 0  │ 0  │ 0  │   parts by
+//!             │            │     │     │  │  │  │                                          ▲ ├────┴────┴────┤   entity, one
+//!             └────────────┴─────┴─────┴──┴──┴──┘                                          a │     1, new   │   edit each
+//!                                                                                            └──────────────┘
+//! ```
+//! Packs that share sequence numbers are a *run*: parts of it by entity, or a merge that is half done. When enough neighbouring runs are of one
+//! size, they become one run of the next size: the revisions of an entity that were spread over them then fill groups.
+//!
+//! 1. A merge goes from the smallest entities to the largest, part by part. Each part is one edit of the manifest: the part is added, and of
+//!    every source the rectangle is cut down to what is left, or it is removed. So no more than a part and what is left of its sources
+//!    takes space twice, and a crash leaves a state that is as good as any.
+//! 2. A merge that is half done is finished before another one begins.
+//! 3. It is done if it pays: if the groups that it fills are expected to save enough of the bytes that it writes. Full groups are copied.
+//! 4. Memory is bounded by the changes of a part, and by a sample of the entities where a part must end.
+//! 5. What is damaged is left as it is.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::inner::Inner;
+use crate::codec::FileKind;
+use crate::index::entity_hash;
+use crate::limits::ENTITY_LEN_MAX;
+use crate::log::{Change, ValueFile};
+use crate::manifest::{Edit, ValueFileInfo};
+use crate::pack::{Pack, PackInput, PackOptions, Rectangle};
+use crate::{Error, Result};
+
+use super::tables::PinnedFile;
+
+/// So many entities are kept to find where parts end.
+const SAMPLE: usize = 16 << 10;
+/// A content that begins a group costs about so much of its length more than one that follows a neighbour: contents alone compress to
+/// about a quarter, with their neighbours to a small part of that.
+const FIRST_OF_GROUP: u64 = 4;
+/// So many times the usual number of runs are merged even if that does not pay: each is a file that is kept open.
+const FILES_MATTER: usize = 8;
+
+/// Value files whose ranges of sequence numbers overlap.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) files: Vec<ValueFileInfo>,
+}
+
+impl Run {
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len).sum()
+    }
+
+    fn is_packed(&self) -> bool {
+        self.files.iter().all(|file| file.kind == FileKind::Pack)
+    }
+
+    /// What is not yet part of the run as a whole: something of a merge that is half done, or nothing.
+    fn unfinished(&self) -> Vec<ValueFileInfo> {
+        let part =
+            |file: &&ValueFileInfo| (file.sequence_first, file.sequence_last) != (self.first, self.last);
+        self.files.iter().filter(part).cloned().collect()
+    }
+}
+
+/// What becomes one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Merge {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// What is left to be merged of it: everything from its smallest entity on.
+    pub(crate) inputs: Vec<ValueFileInfo>,
+    pub(crate) options: PackOptions,
+}
+
+impl Merge {
+    fn of(runs: &[Run], options: PackOptions) -> Option<Self> {
+        let (first, last) = (runs.first()?.first, runs.last()?.last);
+        let files = runs.iter().flat_map(|run| &run.files);
+        let whole = |file: &&ValueFileInfo| (file.sequence_first, file.sequence_last) == (first, last);
+        let inputs: Vec<_> = files.filter(|file| !whole(file)).cloned().collect();
+        (!inputs.is_empty()).then_some(Self { first, last, inputs, options })
+    }
+
+    fn entity_first(&self) -> Bytes {
+        self.inputs.iter().map(|file| file.entity_first.clone()).min().unwrap_or_default()
+    }
+}
+
+impl Inner {
+    /// All runs in order.
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        let state = self.manifest.state();
+        // An empty segment covers nothing; a part of a pack without changes covers its rectangle.
+        let covers = |file: &&ValueFileInfo| file.sequence_first <= file.sequence_last;
+        let mut files: Vec<_> = state.value_files.values().filter(covers).cloned().collect();
+        files.sort_by(|a, b| (a.sequence_first, &a.entity_first).cmp(&(b.sequence_first, &b.entity_first)));
+        let mut runs: Vec<Run> = Vec::new();
+        for file in files {
+            match runs.last_mut() {
+                Some(run) if file.sequence_first <= run.last => {
+                    run.last = run.last.max(file.sequence_last);
+                    run.files.push(file);
+                }
+                _ => {
+                    runs.push(Run { first: file.sequence_first, last: file.sequence_last, files: vec![file] })
+                }
+            }
+        }
+        runs
+    }
+
+    /// Neighbouring runs of packs, as far as nothing else stands between them and they were not found damaged.
+    fn stretches(&self) -> Vec<Vec<Run>> {
+        let unpackable = self.background.unpackable.lock();
+        let mut stretches = vec![Vec::new()];
+        for run in self.runs() {
+            if !run.is_packed() || run.files.iter().any(|file| unpackable.contains(&file.id)) {
+                stretches.push(Vec::new());
+            } else if let Some(stretch) = stretches.last_mut() {
+                stretch.push(run);
+            }
+        }
+        stretches
+    }
+
+    /// What background merging would do next.
+    pub(crate) fn next_merge(&self) -> Result<Option<Merge>> {
+        let stretches = self.stretches();
+        for run in stretches.iter().flatten() {
+            if !run.unfinished().is_empty() {
+                return Ok(Merge::of(std::slice::from_ref(run), PackOptions::FAST));
+            }
+        }
+        let fan_in = self.options.limits.pack_fan_in.max(2) as usize;
+        let highest = stretches.iter().flatten().map(|run| self.tier(run)).max().unwrap_or(0);
+        for tier in 0..=highest {
+            for stretch in &stretches {
+                let chunks = stretch.chunk_by(|a, b| self.tier(a) <= tier && self.tier(b) <= tier);
+                for runs in chunks.filter(|runs| runs.len() >= fan_in) {
+                    if self.pays(runs, fan_in)? {
+                        return Ok(Merge::of(runs, PackOptions::FAST));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is left to do for the best layout: to merge everything into one run, then to compress better what was compressed fast.
+    pub(crate) fn next_full_merge(&self) -> Result<Option<Merge>> {
+        for stretch in self.stretches() {
+            if let Some(merge) = Merge::of(&stretch, PackOptions::BEST) {
+                return Ok(Some(merge));
+            }
+            for info in stretch.iter().flat_map(|run| &run.files) {
+                let Some(pack) = self.packable(info.id, self.open_pack(info))? else { continue };
+                if pack.trailer().level < PackOptions::BEST.level.unsigned_abs() {
+                    let (first, last) = (info.sequence_first, info.sequence_last);
+                    let inputs = vec![info.clone()];
+                    return Ok(Some(Merge { first, last, inputs, options: PackOptions::BEST }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn tier(&self, run: &Run) -> u32 {
+        let limits = &self.options.limits;
+        let fan_in = u64::from(limits.pack_fan_in.max(2));
+        let (mut tier, mut most) = (0, limits.pack_tier_bytes.max(1));
+        while run.bytes() > most {
+            (tier, most) = (tier + 1, most.saturating_mul(fan_in));
+        }
+        tier
+    }
+
+    /// Whether the bytes saved are worth the bytes rewritten. A merge that was declined is not thought of again until there are other files.
+    fn pays(&self, runs: &[Run], fan_in: usize) -> Result<bool> {
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(false) };
+        let range = (first.first, last.last);
+        if self.background.declined.lock().contains(&range) {
+            return Ok(false);
+        }
+        let (mut contents, mut groups, mut most, mut raw, mut bytes) = (0_u64, 0_u64, 0, 0_u64, 0_u64);
+        for run in runs {
+            let mut of_run = 0_u64;
+            for file in &run.files {
+                let Some(pack) = self.packable(file.id, self.open_pack(file))? else { return Ok(false) };
+                contents = contents.saturating_add(pack.trailer().contents);
+                of_run = of_run.saturating_add(pack.trailer().groups);
+                raw = raw.saturating_add(file.raw_bytes);
+                bytes = bytes.saturating_add(file.len);
+            }
+            groups = groups.saturating_add(of_run);
+            most = of_run.max(most);
+        }
+        let full = contents.div_ceil(u64::from(self.options.limits.pack_group_contents.max(1)));
+        let fewer = groups.saturating_sub(full.max(most));
+        let saved = fewer.saturating_mul(raw / contents.max(1) / FIRST_OF_GROUP);
+        let wanted = bytes / 100 * u64::from(self.options.limits.pack_gain_percent);
+        let pays = saved >= wanted || runs.len() >= fan_in * FILES_MATTER;
+        if !pays {
+            self.background.declined.lock().insert(range);
+        }
+        Ok(pays)
+    }
+
+    fn open_pack(&self, info: &ValueFileInfo) -> Result<Arc<Pack>> {
+        let handle = self.manifest.files().open(info.id, info.kind)?;
+        let path = handle.path().to_path_buf();
+        let store = self.manifest.state().store;
+        Pack::open_file(Arc::new(PinnedFile(handle)), &path, info, &store, None).map(Arc::new)
+    }
+
+    /// Does one part of the next merge; `false` if there is none to do. `Cancelled` leaves everything as it was.
+    pub(crate) fn merge_one(self: &Arc<Self>, cancel: &dyn Fn() -> bool) -> Result<bool> {
+        let _one_at_a_time = self.background.packing.lock();
+        self.check_writable()?;
+        let Some(merge) = self.next_merge()? else { return Ok(false) };
+        self.merge_part(&merge, cancel)?;
+        Ok(true)
+    }
+
+    /// Merges the smallest entities of what is left, as many as make a part.
+    pub(crate) fn merge_part(&self, merge: &Merge, cancel: &dyn Fn() -> bool) -> Result<()> {
+        let mut packs = Vec::with_capacity(merge.inputs.len());
+        for info in &merge.inputs {
+            let Some(pack) = self.packable(info.id, self.open_pack(info))? else { return Ok(()) };
+            packs.push((info, pack));
+        }
+        let entity_first = merge.entity_first();
+        let Some(entity_last) = self.inputs_packable(merge, self.part_end(merge, &packs, cancel))? else {
+            return Ok(());
+        };
+        // An input that begins behind the part has nothing in it.
+        packs.retain(|(info, _)| entity_last.is_empty() || info.entity_first <= entity_last);
+        let newest = packs.iter().map(|(info, _)| *info).max_by_key(|info| info.sequence_last);
+        let Some(newest) = newest else { return Ok(()) };
+        let template = ValueFileInfo {
+            generation: packs.iter().map(|(info, _)| info.generation).max().unwrap_or(0),
+            annotation_watermark: packs.iter().map(|(info, _)| info.annotation_watermark).min().unwrap_or(0),
+            ..newest.clone()
+        };
+        let rectangle = Rectangle {
+            sequence_first: merge.first,
+            sequence_last: merge.last,
+            entity_first,
+            entity_last: entity_last.clone(),
+        };
+        let mut inputs: Vec<PackInput> =
+            packs.iter().map(|(_, pack)| PackInput::Pack(pack.clone())).collect();
+        if planted!("merge leaves an input out") && inputs.len() > 1 {
+            inputs.pop();
+        }
+        let made = self.make_pack(&inputs, rectangle, &template, merge.options, cancel);
+        let Some((part, entry)) = self.inputs_packable(merge, made)? else { return Ok(()) };
+        self.require_whole(merge, &part)?;
+        let mut edits = Vec::with_capacity(packs.len() * 2 + 1);
+        let mut rest = Vec::new();
+        for (info, _) in &packs {
+            edits.push(Edit::RemoveValueFile(info.id));
+            if !ends_within(info, &entity_last) {
+                let entity_first = successor(&entity_last);
+                let left = ValueFileInfo { entity_first, ..(*info).clone() };
+                edits.push(Edit::AddValueFile(left.clone()));
+                rest.push(left);
+            }
+        }
+        edits.push(Edit::AddValueFile(part));
+        let _installing = self.install_lock.lock();
+        self.with_reserve(|| self.manifest.commit(edits.clone()))?;
+        {
+            let _exchanging = self.view_lock.lock();
+            let values = self.values.load();
+            let old = |number| values.entries().iter().find(|entry| entry.number == number);
+            let rest = rest.iter().filter_map(|left| {
+                let entry = old(left.id.number)?.clone();
+                Some(super::values::ValueEntry { entity_first: left.entity_first.clone(), ..entry })
+            });
+            let sources: Vec<u64> = packs.iter().map(|(info, _)| info.id.number).collect();
+            self.values.store(Arc::new(values.replaced(&sources, rest.chain([entry]))));
+        }
+        probe!("merge: part installed");
+        if !entity_last.is_empty() {
+            probe!("merge: more parts to come");
+        }
+        self.counters.merges.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// When nothing is left of the inputs, the run must have every change of its range: the parts before are in the manifest.
+    fn require_whole(&self, merge: &Merge, part: &ValueFileInfo) -> Result<()> {
+        if merge.inputs.iter().any(|input| !ends_within(input, &part.entity_last)) {
+            return Ok(());
+        }
+        let is_input = |file: &ValueFileInfo| merge.inputs.iter().any(|input| input.id == file.id);
+        let is_of_run =
+            |file: &ValueFileInfo| (file.sequence_first, file.sequence_last) == (merge.first, merge.last);
+        let state = self.manifest.state();
+        let parts = state.value_files.values().filter(|file| is_of_run(file) && !is_input(file));
+        let found = parts.map(|file| file.records).fold(part.records, u64::saturating_add);
+        let expected = merge.last.saturating_sub(merge.first).saturating_add(1);
+        if expected == found {
+            return Ok(());
+        }
+        // Not the disk's fault: the store latches, and what is left of the sources stays.
+        let (first, last) = (merge.first, merge.last);
+        Err(Error::invalid(format!(
+            "internal: a merge of changes {first} to {last} has {found} of {expected}"
+        )))
+    }
+
+    /// What was made of all inputs together, or `None` if one of them is damaged: it is not told which, so none is merged.
+    fn inputs_packable<T>(&self, merge: &Merge, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(error @ (Error::Corrupt(_) | Error::Unsupported { .. })) => {
+                probe!("pack: damaged file left as it is");
+                tracing::error!(%error, "packs cannot be merged and stay as they are: run check");
+                self.background.unpackable.lock().extend(merge.inputs.iter().map(|info| info.id));
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
+    /// The largest entity of the next part; empty if it takes all that is left.
+    fn part_end(
+        &self,
+        merge: &Merge,
+        packs: &[(&ValueFileInfo, Arc<Pack>)],
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Bytes> {
+        let limits = &self.options.limits;
+        let records: u64 = packs.iter().map(|(info, _)| info.records).sum();
+        let bytes: u64 = packs.iter().map(|(info, _)| info.len).sum();
+        let parts = |records: u64, bytes: u64| {
+            records
+                .div_ceil(limits.pack_part_records.max(1))
+                .max(bytes.div_ceil(limits.pack_part_bytes.max(1)))
+        };
+        // Without looking: the rectangles may have been cut, so this is more than there is.
+        if parts(records, bytes) <= 1 {
+            return Ok(Bytes::new());
+        }
+        let from = merge.entity_first();
+        {
+            let plan = self.background.part_ends.lock();
+            if plan.0 == (merge.first, merge.last) {
+                let next = plan.1.iter().find(|end| **end >= from);
+                return Ok(next.cloned().unwrap_or_default());
+            }
+        }
+        let ends = self.plan_parts(merge, packs, (records, bytes), &parts, cancel)?;
+        let next = ends.iter().find(|end| **end >= from).cloned().unwrap_or_default();
+        *self.background.part_ends.lock() = ((merge.first, merge.last), ends);
+        Ok(next)
+    }
+
+    /// Where the parts end, from a sample of the entities weighed by their changes and the lengths of their contents.
+    fn plan_parts(
+        &self,
+        merge: &Merge,
+        packs: &[(&ValueFileInfo, Arc<Pack>)],
+        (records, bytes): (u64, u64),
+        parts: &dyn Fn(u64, u64) -> u64,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Vec<Bytes>> {
+        let from = merge.entity_first();
+        let mut sample: BTreeMap<Bytes, u64> = BTreeMap::new();
+        // Of so many hashes one is in the sample.
+        let mut every = 1_u64;
+        let (mut weight, mut seen) = (0_u64, 0_u64);
+        for (_, pack) in packs {
+            let pack: Arc<dyn ValueFile> = pack.clone();
+            for change in pack.changes(merge.first.saturating_sub(1), merge.last) {
+                let (entity, len) = match change?.change {
+                    Change::Revision { entity, row, .. } => (entity, row.content.map_or(0, |it| it.len)),
+                    Change::Annotation(note) => (note.entity, 0),
+                };
+                seen += 1;
+                if seen.is_multiple_of(1024) && cancel() {
+                    return Err(Error::Cancelled);
+                }
+                let hash = entity_hash(entity.as_bytes());
+                if entity.as_bytes() < &from[..] || hash % every != 0 {
+                    continue;
+                }
+                // A change costs about as much as so many bytes of content.
+                let cost = u64::from(len).saturating_add(256);
+                weight = weight.saturating_add(cost);
+                *sample.entry(Bytes::copy_from_slice(entity.as_bytes())).or_default() += cost;
+                if sample.len() > SAMPLE {
+                    every *= 2;
+                    sample.retain(|entity, _| entity_hash(entity) % every == 0);
+                    weight = sample.values().sum();
+                }
+            }
+        }
+        let parts = parts(records, bytes).max(1);
+        let each = weight.div_ceil(parts).max(1);
+        let mut ends: Vec<Bytes> = Vec::new();
+        let mut so_far = 0_u64;
+        for (entity, cost) in &sample {
+            so_far = so_far.saturating_add(*cost);
+            let more = sample.range::<Bytes, _>((Excluded(entity), Unbounded)).next().is_some();
+            if so_far >= each && more {
+                so_far = 0;
+                // The bound of the next part is one byte longer, and no longer than a name may be.
+                ends.push(entity.slice(..entity.len().min(ENTITY_LEN_MAX - 1)));
+            }
+        }
+        ends.dedup();
+        Ok(ends)
+    }
+}
+
+/// Whether nothing is left of a file behind an entity (empty: behind all).
+fn ends_within(file: &ValueFileInfo, entity_last: &Bytes) -> bool {
+    entity_last.is_empty() || !file.entity_last.is_empty() && file.entity_last <= *entity_last
+}
+
+/// The smallest key behind another.
+fn successor(key: &Bytes) -> Bytes {
+    let mut next = key.to_vec();
+    next.push(0);
+    next.into()
+}
