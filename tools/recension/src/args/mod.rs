@@ -125,6 +125,9 @@ pub struct ImportArgs {
     /// Write records that are not taken to this file: place, entity, reason
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
+    /// Do not pack what was imported: `compact --full` does it later, or a program that has the store open
+    #[arg(long)]
+    pub no_pack: bool,
 }
 
 /// `export`

@@ -23,7 +23,7 @@ mod stats;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use recension::{Error, ErrorKind, IfMissing, Store};
+use recension::{Error, ErrorKind, IfMissing, Store, StoreBuilder};
 
 use crate::args::{Command, Global};
 use crate::exit::Outcome;
@@ -85,7 +85,16 @@ fn write_to<T>(
     global: &Global,
     work: impl FnOnce(&Store) -> Outcome<T>,
 ) -> Outcome<T> {
-    let store = open(|| Store::builder(path).if_missing(if_missing).open())?;
+    write_with(|| Store::builder(path).if_missing(if_missing), global, work)
+}
+
+/// The same with options.
+fn write_with<T>(
+    builder: impl Fn() -> StoreBuilder,
+    global: &Global,
+    work: impl FnOnce(&Store) -> Outcome<T>,
+) -> Outcome<T> {
+    let store = open(|| builder().open())?;
     report_recovery(&store, global);
     let done = work(&store);
     let closed = store.close();

@@ -30,10 +30,10 @@ mod source;
 
 use std::time::Instant;
 
-use recension::{IfMissing, Store};
+use recension::{IfMissing, Packing, Store};
 
 use super::progress::with_bar;
-use super::{note, write_to};
+use super::{note, write_with};
 use crate::args::{Global, ImportArgs, KeyChoice};
 use crate::exit::{Failure, Outcome};
 use crate::formats::{Options, Record, mediawiki};
@@ -58,7 +58,9 @@ pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
     let bytes_before = report::bytes_on_disk(&args.store);
     let mut summary = Summary::default();
     let mut rejects = Rejects::new(args.rejects.as_deref());
-    let done = write_to(&args.store, IfMissing::Create, global, |store| {
+    let packing = if args.no_pack { Packing::WhenAsked } else { Packing::InBackground };
+    let builder = || Store::builder(&args.store).if_missing(IfMissing::Create).packing(packing);
+    let done = write_with(builder, global, |store| {
         for source in sources {
             if interrupt::asked() {
                 break;
@@ -70,7 +72,7 @@ pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
             imported?;
         }
         // People look at the size now; and what was imported at once is rarely written to again at once.
-        if summary.written > 0 && !interrupt::asked() && summary.raw_bytes >= PACK_FROM {
+        if !args.no_pack && summary.raw_bytes >= PACK_FROM && !interrupt::asked() {
             with_bar(|progress| store.pack(progress))?;
         }
         Ok(())
