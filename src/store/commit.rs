@@ -1,7 +1,7 @@
 //! The way of a batch: prepare, look up, resolve, reserve; again if a head has moved.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::draft::{Batch, Committed, Durability};

@@ -18,10 +18,10 @@
 //! 4. Memory is bounded by the changes of a part, and by a sample of the entities where a part must end.
 //! 5. What is damaged is left as it is.
 
+use crate::sync::atomic::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
