@@ -389,7 +389,7 @@ impl Inner {
                     return Err(Error::Cancelled);
                 }
                 let hash = entity_hash(entity.as_bytes());
-                if entity.as_bytes() < &from[..] || hash % every != 0 {
+                if entity.as_bytes() < &from[..] || !hash.is_multiple_of(every) {
                     continue;
                 }
                 // A change costs about as much as so many bytes of content.
@@ -398,7 +398,7 @@ impl Inner {
                 *sample.entry(Bytes::copy_from_slice(entity.as_bytes())).or_default() += cost;
                 if sample.len() > SAMPLE {
                     every *= 2;
-                    sample.retain(|entity, _| entity_hash(entity) % every == 0);
+                    sample.retain(|entity, _| entity_hash(entity).is_multiple_of(every));
                     weight = sample.values().sum();
                 }
             }
