@@ -1,23 +1,27 @@
 //! Which entities (or keys) a table may hold: a filter over their hashes.
 //!
 //! ```text
-//! kind         u8   1 binary fuse, 2 sorted hashes
+//! kind         u8   1 binary fuse, 2 sorted hashes, 3 binary fuse with wide fingerprints
 //! reserved     3    0
 //! count        u32  distinct hashes (2^32 − 1 for that many or more)
-//! kind 1: descriptor 20 bytes (seed u64, segment length u32, its mask u32, segments' length u32), fingerprints u8*
+//! kind 1, 3: descriptor 20 bytes (seed u64, segment length u32, its mask u32, segments' length u32), fingerprints u8* or u16*
 //! kind 2: u64*, ascending
 //! ```
 //!
 //! One entry per entity serves head, revision, history and as-of look-ups. A binary fuse filter answers "may be here" for 0.4 %
-//! of the hashes that are not, at about 9 bits per entity; it is a pure function of the hashes.
+//! of the hashes that are not, at about 9 bits per entity, or with wide fingerprints for 0.0015 % at 18 bits; it is a pure function of
+//! the hashes. Wide ones are for the tables of which many are asked ([`super::table::TableOptions::for_level`]): levels 0 and 1 hold
+//! a hundredth of a large store, and all but two of the places where a look-up may go wrong.
 //!
 //! 1. No false negatives: every hash is looked up again after the build; if the build fails or a hash is missing, the sorted
 //!    hashes themselves are stored (kind 2), which cannot fail.
 //! 2. A filter from disk is looked up only after its descriptor was checked against its length: `xorf` would panic otherwise.
-//! 3. Look-ups read the fingerprints where they are, in the cached block or the map: nothing is copied.
+//! 3. Look-ups read the fingerprints where they are, in the cached block or the map: nothing is copied but wide ones at an odd address.
 
 use bytes::Bytes;
-use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter as _, FilterRef as _};
+use xorf::{
+    BinaryFuse8, BinaryFuse8Ref, BinaryFuse16, BinaryFuse16Ref, DmaSerializable, Filter as _, FilterRef as _,
+};
 
 use crate::cache::Cached;
 use crate::codec::{Malformed, Reader, put_u32};
@@ -27,16 +31,26 @@ mod tests;
 
 const FUSE: u8 = 1;
 const SORTED: u8 = 2;
+const WIDE: u8 = 3;
 const DESCRIPTOR_LEN: usize = 20;
 
+/// How many bits of an entity's hash a filter keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// Eight: 9 bits an entity, 0.4 % false positives.
+    Narrow,
+    /// Sixteen: 18 bits an entity, 0.0015 %.
+    Wide,
+}
+
 /// Encodes a filter over the hashes. Duplicates are fine.
-pub fn encode_filter(mut hashes: Vec<u64>) -> Vec<u8> {
+pub fn encode_filter(mut hashes: Vec<u64>, fingerprint: Fingerprint) -> Vec<u8> {
     hashes.sort_unstable();
     hashes.dedup();
     if planted!("filter has a false negative") && hashes.len() > 1 {
         hashes.pop();
     }
-    encode_fuse(&hashes).unwrap_or_else(|| encode_sorted(&hashes))
+    encode_fuse(&hashes, fingerprint).unwrap_or_else(|| encode_sorted(&hashes))
 }
 
 fn header(kind: u8, count: usize) -> Vec<u8> {
@@ -46,15 +60,22 @@ fn header(kind: u8, count: usize) -> Vec<u8> {
 }
 
 /// `None` if no filter without false negatives could be built.
-fn encode_fuse(distinct: &[u64]) -> Option<Vec<u8>> {
-    let fuse = BinaryFuse8::try_from(distinct).ok()?;
-    let mut out = header(FUSE, distinct.len());
+fn encode_fuse(distinct: &[u64], fingerprint: Fingerprint) -> Option<Vec<u8>> {
+    let out = match fingerprint {
+        Fingerprint::Narrow => dissolve(FUSE, distinct.len(), &BinaryFuse8::try_from(distinct).ok()?),
+        Fingerprint::Wide => dissolve(WIDE, distinct.len(), &BinaryFuse16::try_from(distinct).ok()?),
+    };
+    let again = Filter::decode(&Bytes::from(out.clone())).ok()?;
+    distinct.iter().all(|hash| again.contains(*hash)).then_some(out)
+}
+
+fn dissolve(kind: u8, count: usize, fuse: &impl DmaSerializable) -> Vec<u8> {
+    let mut out = header(kind, count);
     let mut descriptor = [0; DESCRIPTOR_LEN];
     fuse.dma_copy_descriptor_to(&mut descriptor);
     out.extend_from_slice(&descriptor);
     out.extend_from_slice(fuse.dma_fingerprints());
-    let again = Filter::decode(&Bytes::from(out.clone())).ok()?;
-    distinct.iter().all(|hash| again.contains(*hash)).then_some(out)
+    out
 }
 
 fn encode_sorted(distinct: &[u64]) -> Vec<u8> {
@@ -72,7 +93,15 @@ pub struct Filter {
 
 #[derive(Clone, Debug)]
 enum Form {
-    Fuse { descriptor: [u8; DESCRIPTOR_LEN], fingerprints: Bytes },
+    Fuse {
+        descriptor: [u8; DESCRIPTOR_LEN],
+        fingerprints: Bytes,
+    },
+    /// The fingerprints begin at an even address.
+    Wide {
+        descriptor: [u8; DESCRIPTOR_LEN],
+        fingerprints: Bytes,
+    },
     Sorted(Bytes),
 }
 
@@ -95,6 +124,15 @@ impl Filter {
                 check_descriptor(&descriptor, fingerprints.len())?;
                 Form::Fuse { descriptor, fingerprints }
             }
+            WIDE => {
+                let descriptor = reader.array("a filter descriptor")?;
+                let fingerprints = bytes.slice_ref(reader.rest());
+                if !fingerprints.len().is_multiple_of(2) {
+                    return Err(reader.malformed("two bytes for each fingerprint"));
+                }
+                check_descriptor(&descriptor, fingerprints.len() / 2)?;
+                Form::Wide { descriptor, fingerprints: even(fingerprints) }
+            }
             SORTED => {
                 let hashes = bytes.slice_ref(reader.rest());
                 if hashes.len() as u64 != u64::from(count).saturating_mul(8) {
@@ -112,6 +150,9 @@ impl Filter {
         match &self.form {
             Form::Fuse { descriptor, fingerprints } => {
                 BinaryFuse8Ref::from_dma(descriptor, fingerprints).contains(&hash)
+            }
+            Form::Wide { descriptor, fingerprints } => {
+                BinaryFuse16Ref::from_dma(descriptor, fingerprints).contains(&hash)
             }
             Form::Sorted(hashes) => {
                 let at = |i: usize| {
@@ -137,10 +178,25 @@ impl Filter {
 impl Cached for Filter {
     fn weight(&self) -> usize {
         match &self.form {
-            Form::Fuse { fingerprints, .. } => fingerprints.len().saturating_add(DESCRIPTOR_LEN),
+            Form::Fuse { fingerprints, .. } | Form::Wide { fingerprints, .. } => {
+                fingerprints.len().saturating_add(DESCRIPTOR_LEN)
+            }
             Form::Sorted(hashes) => hashes.len(),
         }
     }
+}
+
+/// The same bytes at an even address: `xorf` reads them as 16-bit numbers and would panic otherwise. A block stands where it stands in its
+/// file or buffer, so about half of them need the copy.
+fn even(bytes: Bytes) -> Bytes {
+    if bytes.as_ptr().addr().is_multiple_of(2) {
+        return bytes;
+    }
+    let mut copy: Vec<u8> = Vec::with_capacity(bytes.len().saturating_add(1));
+    let start = copy.as_ptr().addr() % 2;
+    copy.resize(start, 0);
+    copy.extend_from_slice(&bytes);
+    Bytes::from(copy).slice(start..)
 }
 
 /// Three probes must land inside the fingerprints: the first is below `segments' length`, the others one and two segments on.

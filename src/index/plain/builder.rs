@@ -10,7 +10,7 @@ use super::block::{encode_block, encode_index};
 use super::{PLAIN_KEY_LEN_MAX, PLAIN_TABLE_VERSION, PLAIN_VALUE_LEN_MAX};
 use crate::codec::{Codec, FileHeader, FileKind};
 use crate::env::File;
-use crate::index::filter::encode_filter;
+use crate::index::filter::{Fingerprint, encode_filter};
 use crate::index::table::footer::Footer;
 use crate::index::table::sink::Sink;
 use crate::index::table::{BlockAt, BlockKind, FRAME_LEN, Properties, TableOptions};
@@ -125,9 +125,12 @@ impl PlainTableBuilder {
         let index = encode_index(&self.blocks, &self.firsts);
         let index = self.sink.block(BlockKind::Index, Codec::Raw, 0, &index)?;
         let filter = match self.hashes {
-            Some(hashes) => {
-                Some(self.sink.block(BlockKind::Filter, Codec::Raw, 0, &encode_filter(hashes))?)
-            }
+            Some(hashes) => Some(self.sink.block(
+                BlockKind::Filter,
+                Codec::Raw,
+                0,
+                &encode_filter(hashes, Fingerprint::Narrow),
+            )?),
             None => None,
         };
         let properties = self.sink.block(BlockKind::Properties, Codec::Raw, 0, &self.properties.encode())?;

@@ -216,7 +216,7 @@ impl RevisionTableBuilder {
             self.entity_keys.iter().map(|key| &key[..]),
         );
         let index = self.sink.block(BlockKind::Index, Codec::Raw, 0, &index)?;
-        let filter = encode_filter(self.hashes);
+        let filter = encode_filter(self.hashes, self.options.fingerprint);
         let filter = Some(self.sink.block(BlockKind::Filter, Codec::Raw, 0, &filter)?);
         let properties = self.sink.block(BlockKind::Properties, Codec::Raw, 0, &self.properties.encode())?;
         let written = self.sink.finish(&Footer { index, filter, properties })?;

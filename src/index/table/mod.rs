@@ -79,6 +79,7 @@ pub use reader::RevisionTable;
 pub use verify::{TableStats, VerifyHash};
 
 use crate::codec::Codec;
+use crate::index::filter::Fingerprint;
 
 /// The format that is written, and the newest that is read.
 pub const REVISION_TABLE_VERSION: u16 = 1;
@@ -94,12 +95,16 @@ pub struct TableOptions {
     pub codec: Codec,
     /// For [`Codec::Zstd`].
     pub zstd_level: i32,
+    /// Of the filter.
+    pub fingerprint: Fingerprint,
 }
 
 impl TableOptions {
-    /// What a table of a level is made with: lz4 for level 0, which is soon rewritten, zstd 3 above.
+    /// What a table of a level is made with: lz4 for level 0, which is soon rewritten, zstd 3 above. Wide fingerprints in levels 0 and 1:
+    /// a look-up asks up to a dozen tables there, and one a level below, where nearly all entities are.
     pub fn for_level(keyspace: u16, level: u8) -> Self {
         let codec = if level == 0 { Codec::Lz4 } else { Codec::Zstd };
-        Self { keyspace, level, codec, zstd_level: 3 }
+        let fingerprint = if level <= 1 { Fingerprint::Wide } else { Fingerprint::Narrow };
+        Self { keyspace, level, codec, zstd_level: 3, fingerprint }
     }
 }
