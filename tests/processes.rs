@@ -126,3 +126,22 @@ fn a_killed_writer_loses_nothing_that_was_acknowledged() {
     }
     assert!(kills >= 3, "only {kills} kills");
 }
+
+#[test]
+fn readers_share_a_store_that_nobody_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let store = Store::open(&path).unwrap();
+    store.put("e", Expect::Absent, Draft::new("x")).unwrap();
+    let reader = || Store::builder(&path).read_only().open();
+    assert!(matches!(reader(), Err(recension::Error::Locked { .. })), "a writer is there");
+    store.close().unwrap();
+    let (one, two) = (reader().unwrap(), reader().unwrap());
+    for store in [&one, &two] {
+        assert_eq!(store.head("e").unwrap().number(), 1);
+    }
+    drop(one);
+    assert!(matches!(Store::open(&path), Err(recension::Error::Locked { .. })), "a reader is still there");
+    drop(two);
+    Store::open(&path).unwrap().close().unwrap();
+}

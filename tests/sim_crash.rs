@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use recension::env::{Access, File, Fs, write_all_at};
+use recension::env::{Access, File, Fs, LockMode, write_all_at};
 use recension::sim::{CrashPolicy, FaultKind, Grain, LostAs, Order, Rate, SimFs, is_machine_off};
 
 fn path(name: &str) -> &Path {
@@ -266,17 +266,20 @@ fn the_machine_goes_off_in_the_chosen_call_and_old_handles_stay_dead() {
 #[test]
 fn a_process_kill_loses_handles_and_locks_but_no_bytes() {
     let fs = disk(1);
-    let lock = fs.try_lock(path("/d/lock")).unwrap();
+    let lock = fs.try_lock(path("/d/lock"), LockMode::Exclusive).unwrap();
     assert!(lock.is_some());
-    assert!(fs.try_lock(path("/d/lock")).unwrap().is_none());
+    assert!(fs.try_lock(path("/d/lock"), LockMode::Exclusive).unwrap().is_none());
     let file = fs.open(path("/d/f"), Access::CreateNew).unwrap();
     write_all_at(&*file, b"written", 0).unwrap();
     let new = fs.process_kill();
     assert_eq!(new.read_file("/d/f").unwrap(), b"written");
-    let held = new.try_lock(path("/d/lock")).unwrap();
+    let held = new.try_lock(path("/d/lock"), LockMode::Exclusive).unwrap();
     assert!(held.is_some());
     drop((lock, file));
-    assert!(new.try_lock(path("/d/lock")).unwrap().is_none(), "a dead lock frees nothing");
+    assert!(
+        new.try_lock(path("/d/lock"), LockMode::Exclusive).unwrap().is_none(),
+        "a dead lock frees nothing"
+    );
     // Nothing was synced: a power cut after the kill may still take it.
     assert!(new.crash(&CrashPolicy::NOTHING).files().is_empty());
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use recension::env::{Access, File, Fs, read_vec_at, write_all_at};
+use recension::env::{Access, File, Fs, LockMode, read_vec_at, write_all_at};
 use recension::sim::{
     CrashPolicy, Damage, FaultKind, Faults, Op, Prng, Rate, Rule, SimClock, SimFs, ViolationKind,
 };
@@ -78,7 +78,7 @@ fn every_call_can_fail() {
         fs.read_dir(d).is_err(),
         fs.sync_dir(d).is_err(),
         fs.exists(d).is_err(),
-        fs.try_lock(path("/d/l")).is_err(),
+        fs.try_lock(path("/d/l"), LockMode::Exclusive).is_err(),
         fs.canonical(d).is_err(),
         fs.free_space(d).is_err(),
     ];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use recension::env::{Access, DirEntry, Env, File, FileLock, Fs, OsFs};
+use recension::env::{Access, DirEntry, Env, File, FileLock, Fs, LockMode, OsFs};
 
 /// Reads of tables and of segments.
 #[derive(Default)]
@@ -70,8 +70,8 @@ impl Fs for CountingFs {
     fn exists(&self, path: &Path) -> io::Result<bool> {
         self.fs.exists(path)
     }
-    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
-        self.fs.try_lock(path)
+    fn try_lock(&self, path: &Path, mode: LockMode) -> io::Result<Option<Box<dyn FileLock>>> {
+        self.fs.try_lock(path, mode)
     }
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         self.fs.canonical(path)

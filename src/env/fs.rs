@@ -56,9 +56,9 @@ pub trait Fs: Send + Sync + 'static {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Whether there is a file or directory of that name. An error other than "not found" is an error.
     fn exists(&self, path: &Path) -> io::Result<bool>;
-    /// Takes the exclusive advisory lock of a file, creating it if need be. `Ok(None)` if another holder has it. The lock is
-    /// held until the value is dropped, and is gone when the process is.
-    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>>;
+    /// Takes the advisory lock of a file, creating it if need be. `Ok(None)` if another holder is in the way: any for an exclusive lock, an
+    /// exclusive one for a shared lock. The lock is held until the value is dropped, and is gone when the process is.
+    fn try_lock(&self, path: &Path, mode: LockMode) -> io::Result<Option<Box<dyn FileLock>>>;
     /// An absolute path without symbolic links or dots, to tell whether two paths name one directory.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// Bytes that can still be written on the file system that holds `path`; `u64::MAX` if that cannot be told.
@@ -105,6 +105,15 @@ pub trait File: Send + Sync + 'static {
     }
     /// How many names the file has.
     fn link_count(&self) -> io::Result<u64>;
+}
+
+/// Who else may hold the lock of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// Nobody.
+    Exclusive,
+    /// Others that share it.
+    Shared,
 }
 
 /// A held file lock; dropping it gives it up.

@@ -28,7 +28,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use clock::Clock;
-pub use fs::{Access, DirEntry, File, FileLock, Fs};
+pub use fs::{Access, DirEntry, File, FileLock, Fs, LockMode};
 pub use io::{read_at_most, read_exact_at, read_vec_at, write_all_at};
 pub use jobs::{Job, JobClass, Jobs};
 pub use os_clock::OsClock;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Access, DirEntry, File, FileLock, Fs, map};
+use super::{Access, DirEntry, File, FileLock, Fs, LockMode, map};
 
 /// Files through system calls.
 #[derive(Debug, Default)]
@@ -79,9 +79,26 @@ impl Fs for OsFs {
         fs::exists(path)
     }
 
-    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
+    fn try_lock(&self, path: &Path, mode: LockMode) -> io::Result<Option<Box<dyn FileLock>>> {
+        let all = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let (mut file, taken) = match mode {
+            LockMode::Exclusive => {
+                let file = all()?;
+                let taken = file.try_lock();
+                (file, taken)
+            }
+            LockMode::Shared => {
+                // Whoever only reads need not be allowed to write.
+                let file = match fs::File::open(path) {
+                    Err(e) if e.kind() == ErrorKind::NotFound => all()?,
+                    file => file?,
+                };
+                let taken = file.try_lock_shared();
+                (file, taken)
+            }
+        };
+        match taken {
+            Ok(()) if mode == LockMode::Shared => Ok(Some(Box::new(OsLock { _file: file }))),
             Ok(()) => {
                 // For the error message of whoever finds the store locked; nothing depends on it.
                 let _ = file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id()));

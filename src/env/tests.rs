@@ -164,20 +164,20 @@ fn a_lock_is_held_by_one_handle_until_it_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("LOCK");
     let fs = OsFs::new();
-    let lock = fs.try_lock(&path).unwrap().unwrap();
-    assert!(fs.try_lock(&path).unwrap().is_none());
-    assert!(OsFs::new().try_lock(&path).unwrap().is_none());
+    let lock = fs.try_lock(&path, LockMode::Exclusive).unwrap().unwrap();
+    assert!(fs.try_lock(&path, LockMode::Exclusive).unwrap().is_none());
+    assert!(OsFs::new().try_lock(&path, LockMode::Exclusive).unwrap().is_none());
     let owner = std::fs::read_to_string(&path).unwrap();
     assert_eq!(owner, format!("process {}\n", std::process::id()));
     drop(lock);
-    assert!(fs.try_lock(&path).unwrap().is_some());
+    assert!(fs.try_lock(&path, LockMode::Exclusive).unwrap().is_some());
 }
 
 /// Run by the test below in a process of its own.
 #[test]
 fn child_that_takes_the_lock() {
     let Some(path) = std::env::var_os("RECENSION_TEST_LOCK") else { return };
-    let taken = OsFs::new().try_lock(path.as_ref()).unwrap().is_some();
+    let taken = OsFs::new().try_lock(path.as_ref(), LockMode::Exclusive).unwrap().is_some();
     std::process::exit(if taken { 0 } else { 42 });
 }
 
@@ -191,7 +191,7 @@ fn a_lock_excludes_another_process() {
         command.args(["--exact", "env::tests::child_that_takes_the_lock"]).env("RECENSION_TEST_LOCK", &path);
         command.stdout(std::process::Stdio::null()).status().unwrap().code()
     };
-    let lock = OsFs::new().try_lock(&path).unwrap();
+    let lock = OsFs::new().try_lock(&path, LockMode::Exclusive).unwrap();
     assert!(lock.is_some());
     assert_eq!(child(), Some(42));
     drop(lock);

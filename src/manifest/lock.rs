@@ -1,15 +1,16 @@
-//! One process, one handle: who may open a store.
+//! One writer, or any number of readers: who may open a store.
 //!
 //! Two locks, because each misses something: the file lock keeps other processes out (and on some systems not this one), the
 //! registry keeps this process from opening a store twice.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::env::{Access, Env, FileLock, Fs, read_at_most};
+use crate::env::{Access, Env, FileLock, Fs, LockMode, read_at_most};
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -17,8 +18,8 @@ use crate::{Error, Result};
 pub const LOCK_FILE: &str = "LOCK";
 
 /// Stores that are open in this process, by file system and directory. Every [`Fs`] instance is a world of its own (the
-/// simulator makes many); two instances of the real one meet at the file lock.
-static OPEN: Mutex<BTreeSet<(usize, PathBuf)>> = Mutex::new(BTreeSet::new());
+/// simulator makes many); two instances of the real one meet at the file lock. The value: how many read it, 0 if it is open for writing.
+static OPEN: Mutex<BTreeMap<(usize, PathBuf), u64>> = Mutex::new(BTreeMap::new());
 
 /// The right to use a store. Dropping it gives it up.
 pub struct StoreLock {
@@ -30,22 +31,31 @@ pub struct StoreLock {
 }
 
 impl StoreLock {
-    /// Takes the lock of the store in `dir`, which must be there. Does not wait.
+    /// Takes the lock of the store in `dir`, which must be there, to write (`Exclusive`) or only to read. Does not wait.
     ///
     /// # Errors
     /// `Locked`, naming the owner as far as can be told; `Io`.
-    pub fn acquire(env: &Env, dir: &Path) -> Result<Self> {
+    pub fn acquire(env: &Env, dir: &Path, mode: LockMode) -> Result<Self> {
         let canonical = env.fs.canonical(dir).context("find", dir)?;
         let key = (Arc::as_ptr(&env.fs).cast::<()>() as usize, canonical);
         // Held throughout: two threads that open the same store must not both pass.
         let mut open = OPEN.lock();
-        if open.contains(&key) {
+        let holders = open.entry(key.clone());
+        if let Entry::Occupied(held) = &holders
+            && (mode == LockMode::Exclusive || *held.get() == 0)
+        {
             return Err(locked(dir, "this process"));
         }
         let path = dir.join(LOCK_FILE);
-        let file = env.fs.try_lock(&path).context("lock", &path)?;
-        let Some(file) = file else { return Err(locked(dir, &owner(env.fs.as_ref(), &path))) };
-        open.insert(key.clone());
+        let fs = env.fs.as_ref();
+        let Some(file) = fs.try_lock(&path, mode).context("lock", &path)? else {
+            // Readers leave no name.
+            let readers = mode == LockMode::Exclusive
+                && fs.try_lock(&path, LockMode::Shared).is_ok_and(|it| it.is_some());
+            let owner = if readers { "somebody who reads it".into() } else { owner(fs, &path) };
+            return Err(locked(dir, &owner));
+        };
+        *holders.or_default() += u64::from(mode == LockMode::Shared);
         Ok(Self { key, _fs: env.fs.clone(), file: Some(file) })
     }
 }
@@ -54,7 +64,12 @@ impl Drop for StoreLock {
     fn drop(&mut self) {
         let mut open = OPEN.lock();
         self.file = None;
-        open.remove(&self.key);
+        if let Entry::Occupied(mut held) = open.entry(self.key.clone()) {
+            *held.get_mut() = held.get().saturating_sub(1);
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
     }
 }
 

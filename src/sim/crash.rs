@@ -208,7 +208,7 @@ impl Disk {
             match node {
                 Node::Dir(dir) => dir.sync_failed_at = None,
                 Node::File(file) => {
-                    (file.names, file.open, file.locked) = (names, 0, false);
+                    (file.names, file.open, file.locked, file.lock_shares) = (names, 0, false, 0);
                     (file.was_mapped, file.sync_failed_at, file.maps) = (false, None, Maps::default());
                     if names == 0 {
                         file.cache = Content::default();

@@ -15,7 +15,7 @@ use super::inode::{Ino, Inode, Landing};
 use super::rng::{Prng, mix};
 use super::trace::Op;
 use super::violation::ViolationKind;
-use crate::env::{File, FileLock};
+use crate::env::{File, FileLock, LockMode};
 
 const SECTOR: u64 = 512;
 
@@ -31,6 +31,7 @@ pub(super) struct SimFile {
 pub(super) struct SimLock {
     pub(super) fs: SimFs,
     pub(super) ino: Ino,
+    pub(super) mode: LockMode,
 }
 
 /// What a map owns: its copy, and the sign that it is alive.
@@ -48,14 +49,18 @@ impl AsRef<[u8]> for MapOwner {
 impl FileLock for SimLock {}
 
 impl SimFs {
-    fn close(&self, ino: Ino, unlock: bool) {
+    fn close(&self, ino: Ino, unlock: Option<LockMode>) {
         let mut disk = self.disk.lock();
         if disk.epoch != self.epoch {
             return;
         }
         if let Ok(file) = disk.file_mut(ino) {
             file.open = file.open.saturating_sub(1);
-            file.locked &= !unlock;
+            match unlock {
+                Some(LockMode::Exclusive) => file.locked = false,
+                Some(LockMode::Shared) => file.lock_shares = file.lock_shares.saturating_sub(1),
+                None => {}
+            }
             disk.bury(ino);
         }
     }
@@ -63,13 +68,13 @@ impl SimFs {
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.fs.close(self.ino, true);
+        self.fs.close(self.ino, Some(self.mode));
     }
 }
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        self.fs.close(self.ino, false);
+        self.fs.close(self.ino, None);
     }
 }
 

@@ -17,7 +17,7 @@ use super::inode::{Ino, Inode};
 use super::rng::{Prng, mix};
 use super::trace::Op;
 use super::violation::ViolationKind;
-use crate::env::{Access, DirEntry, File, FileLock, Fs};
+use crate::env::{Access, DirEntry, File, FileLock, Fs, LockMode};
 
 /// A handle of the simulated disk, for as long as the machine stays up: after [`SimFs::crash`] and [`SimFs::process_kill`] it
 /// is dead (every call says [`super::MachineOff`]), and they give a new one. Methods for tests work through any handle.
@@ -241,14 +241,18 @@ impl Fs for SimFs {
         })
     }
 
-    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
+    fn try_lock(&self, path: &Path, mode: LockMode) -> io::Result<Option<Box<dyn FileLock>>> {
         let held = self.at(Op::Lock, path, |disk, _, parts| {
             let ino = match disk.walk(parts) {
                 Err(e) if e.kind() == ErrorKind::NotFound => disk.create(parts)?,
                 found => found?,
             };
-            if disk.file(ino)?.locked {
+            let file = disk.file(ino)?;
+            if file.locked || (mode == LockMode::Exclusive && file.lock_shares > 0) {
                 return Ok(None);
+            }
+            if mode == LockMode::Shared {
+                return Ok(Some(ino));
             }
             let owner = format!("process {}\n", disk.epoch);
             disk.touch(ino, |file| {
@@ -265,8 +269,12 @@ impl Fs for SimFs {
         let Some(ino) = held else { return Ok(None) };
         let mut disk = self.disk.lock();
         let file = disk.file_mut(ino)?;
-        (file.locked, file.open) = (true, file.open + 1);
-        Ok(Some(Box::new(SimLock { fs: self.clone(), ino })))
+        file.open += 1;
+        match mode {
+            LockMode::Exclusive => file.locked = true,
+            LockMode::Shared => file.lock_shares += 1,
+        }
+        Ok(Some(Box::new(SimLock { fs: self.clone(), ino, mode })))
     }
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {

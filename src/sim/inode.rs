@@ -77,6 +77,8 @@ pub(super) struct Inode {
     /// The call that a sync failed at, if one did since the machine came up.
     pub(super) sync_failed_at: Option<u64>,
     pub(super) locked: bool,
+    /// How many share its lock.
+    pub(super) lock_shares: u64,
 }
 
 /// The bytes that one write put into a file that was not meant.

@@ -16,7 +16,7 @@ use super::tables::Tables;
 use super::values::ValueMap;
 use crate::cache::Cache;
 use crate::codec::FileId;
-use crate::env::Env;
+use crate::env::{Env, LockMode};
 use crate::error::IoContext;
 use crate::index::compaction;
 use crate::index::entity_hash;
@@ -191,7 +191,8 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
             return Err(Error::invalid(format!("there is no store in {}", path.display())));
         }
     }
-    let lock = match StoreLock::acquire(&env, &path) {
+    let sharing = if read_only { LockMode::Shared } else { LockMode::Exclusive };
+    let lock = match StoreLock::acquire(&env, &path, sharing) {
         Ok(lock) => Some(lock),
         // Reading needs no lock file where none can be made; a live writer could have made one.
         Err(Error::Io { source, .. })

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use crate::env::{Access, DirEntry, File, FileLock, Fs};
+use crate::env::{Access, DirEntry, File, FileLock, Fs, LockMode};
 
 #[derive(Default)]
 pub(crate) struct MemFs {
@@ -102,7 +102,7 @@ impl Fs for MemFs {
         Ok(self.files.lock().contains_key(path))
     }
 
-    fn try_lock(&self, _path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
+    fn try_lock(&self, _path: &Path, _: LockMode) -> io::Result<Option<Box<dyn FileLock>>> {
         Ok(None)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::env::{Access, DirEntry, File, FileLock, Fs};
+use crate::env::{Access, DirEntry, File, FileLock, Fs, LockMode};
 
 /// What survives of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +252,7 @@ impl Fs for Disk {
         Ok(inner.dirs.contains(path) || inner.live.contains_key(path))
     }
 
-    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
+    fn try_lock(&self, path: &Path, _: LockMode) -> io::Result<Option<Box<dyn FileLock>>> {
         let free = self.0.lock().locks.insert(path.to_path_buf());
         Ok(free.then(|| {
             Box::new(DiskLock { disk: self.clone(), path: path.to_path_buf() }) as Box<dyn FileLock>
