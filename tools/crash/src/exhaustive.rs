@@ -42,6 +42,7 @@ pub fn alphabet() -> Vec<(&'static str, Op)> {
         ("large buffered", commit(vec![put(2, 4, 3300)], false)),
         ("batch", commit(vec![put(0, 5, 10), put(1, 6, 700), delete], true)),
         ("hide", commit(vec![hide], true)),
+        ("forget", Op::Forget { entity: 0, back: 1, fields: 1 }),
         ("sync", Op::Sync),
         ("flush", Op::Flush),
         ("compact", Op::Compact { full: true, stop: None }),

@@ -14,6 +14,7 @@ const SHARES: &[(&str, f64)] = &[
     ("unacknowledged commits lost", 15.0),
     ("damage at rest", 5.0),
     ("checkpoint opened", 5.0),
+    ("forgotten", 5.0),
     ("index made again", 1.0),
     ("opened for reading only", 1.0),
     ("flush: installed", 30.0),
@@ -38,10 +39,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// The engine renames nothing but files that nobody knows, on their way to `lost/`.
-const NOT_DRAWN: &[FaultKind] = &[FaultKind::RenameSplit];
+/// The engine renames nothing but files that nobody knows, on their way to `lost/`. Sealed files never change, and packs replace
+/// segments soon, so that older copies of them hardly exist; `tests/store_crashes.rs` restores an old manifest.
+const NOT_DRAWN: &[FaultKind] = &[FaultKind::RenameSplit, FaultKind::OlderCopy];
 
-/// Places of what the scripts do not do: following a live log from outside, and forgetting.
+/// Places of what the scripts do not do: following a live log from outside, and forgetting beyond single ranges of revisions.
 const NOT_DONE: &[&str] = &["live feed:", "forget:"];
 
 /// What was missed.

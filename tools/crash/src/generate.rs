@@ -1,5 +1,7 @@
 //! From a seed to a script.
 
+use std::collections::BTreeMap;
+
 use recension::sim::{CrashPolicy, FaultKind, Prng};
 
 use crate::script::{
@@ -65,10 +67,16 @@ pub fn generate(seed: u64) -> Script {
         jobs: rng.below(4) as u8,
     };
     if sealing {
-        (options.size, options.jobs, options.promise_us) = (2, 3, 50_000);
+        (options.size, options.jobs, options.promise_us) = (3, 3, 50_000);
     }
     let mut maker = Maker::new(&mut rng, profile, sealing);
-    let creation = match maker.rng.below(4) {
+    let creation = match maker.rng.below(8) {
+        // A process that ends before the machine does, each when a manifest is nearly made.
+        1 => {
+            let power = CrashKind::Power(CrashPolicy::draw(maker.rng));
+            let mut at = || Some(At::Change(maker.rng.below(6) + 5));
+            vec![Crash { at: at(), kind: CrashKind::Process }, Crash { at: at(), kind: power }]
+        }
         0 => (0..maker.rng.below(3) + 1)
             .map(|n| {
                 let mut crash = maker.crash(18);
@@ -92,19 +100,23 @@ struct Maker<'a> {
     /// How many entities take part.
     entities: u8,
     /// How likely each kind of operation is.
-    weights: [u64; 22],
+    weights: [u64; 23],
     next_content: u32,
     next_request: u8,
     buffered: u64,
     large: u64,
     /// What comes next, whatever is drawn.
     next: Option<Op>,
+    /// The content that each entity was last given.
+    last: BTreeMap<u8, Put>,
+    /// Crashes come in syncs.
+    sealing: bool,
 }
 
 impl<'a> Maker<'a> {
     fn new(rng: &'a mut Prng, profile: Profile, sealing: bool) -> Self {
         let entities = *rng.pick(&[2, 5, 12, ENTITIES]).unwrap_or(&5);
-        let mut weights = [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2];
+        let mut weights = [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2, 4];
         // A swarm: each kind of operation is left out, usual or frequent.
         for weight in weights.iter_mut().skip(1) {
             *weight *= *rng.pick(&[0, 1, 1, 3]).unwrap_or(&1);
@@ -115,12 +127,12 @@ impl<'a> Maker<'a> {
         if sealing {
             // Little that syncs: what is sealed was not durable before.
             (weights[7], weights[10], weights[14]) = (0, 0, 0);
-            return Self { buffered: 100, ..Self::with(rng, profile, entities, weights) };
+            return Self { buffered: 100, sealing, ..Self::with(rng, profile, entities, weights) };
         }
         Self::with(rng, profile, entities, weights)
     }
 
-    fn with(rng: &'a mut Prng, profile: Profile, entities: u8, weights: [u64; 22]) -> Self {
+    fn with(rng: &'a mut Prng, profile: Profile, entities: u8, weights: [u64; 23]) -> Self {
         let buffered = *rng.pick(&[0, 20, 60, 100]).unwrap_or(&20);
         let large = *rng.pick(&[0, 0, 2, 10]).unwrap_or(&0);
         Self {
@@ -133,6 +145,8 @@ impl<'a> Maker<'a> {
             buffered,
             large,
             next: None,
+            last: BTreeMap::new(),
+            sealing: false,
         }
     }
 
@@ -152,6 +166,7 @@ impl<'a> Maker<'a> {
 
     fn crash(&mut self, within: u64) -> Crash {
         let at = match self.rng.below(6) {
+            _ if self.sealing => Some(At::Sync(self.rng.below(10) + 1)),
             0 => None,
             1..3 => Some(At::Sync(self.rng.below(within / 6) + 1)),
             _ => Some(At::Change(self.rng.below(within) + 1)),
@@ -210,6 +225,11 @@ impl<'a> Maker<'a> {
             18 => Op::Feed(self.rng.below(8) as u8),
             20 => Op::Rot(self.target()),
             21 => self.fault(),
+            22 => Op::Forget {
+                entity: self.entity(),
+                back: self.rng.below(3) as u8,
+                fields: *self.rng.pick(&[1, 1, 4, 15, 3]).unwrap_or(&1),
+            },
             _ => match self.rng.below(5) {
                 0 => Op::Evict,
                 1 if self.profile == Profile::Full => Op::Room(None),
@@ -284,7 +304,16 @@ impl<'a> Maker<'a> {
             0 => What::Show { back, open, fields },
             _ => What::Hide { back, open, fields },
         };
-        Edit { entity: self.entity(), expect: Want::Any, what }
+        let entity = self.entity();
+        if let Some(put) = self.last.get(&entity)
+            && self.rng.one_in(4)
+        {
+            // What was just hidden, once more.
+            let what = What::Put(Put { if_changed: true, gap: 0, ..put.clone() });
+            let edits = vec![Edit { entity, expect: Want::Any, what }];
+            self.next = Some(Op::Commit(Write { edits, sync: true, request: None, run: false }));
+        }
+        Edit { entity, expect: Want::Any, what }
     }
 
     fn want(&mut self) -> Want {
@@ -319,7 +348,11 @@ impl<'a> Maker<'a> {
             5 => What::Withheld,
             _ => What::Put(self.put()),
         };
-        Edit { entity: self.entity(), expect: self.want(), what }
+        let entity = self.entity();
+        if let What::Put(put) = &what {
+            self.last.insert(entity, put.clone());
+        }
+        Edit { entity, expect: self.want(), what }
     }
 
     fn put(&mut self) -> Put {

@@ -8,6 +8,7 @@ pub mod generate;
 pub mod model;
 pub mod oracle;
 pub mod predict;
+pub mod reality;
 pub mod run;
 pub mod scoreboard;
 pub mod script;

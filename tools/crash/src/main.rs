@@ -47,6 +47,18 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         jobs: u64,
     },
+    /// The real file system: a child that is killed, meets a full disk, or calls that fail.
+    Reality {
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where; a new directory in the system's temporary one, if it is not said.
+        #[arg(long)]
+        dir: Option<std::path::PathBuf>,
+    },
+    #[command(hide = true)]
+    RealityChild { path: std::path::PathBuf, seed: u64, after: u64, most: u64 },
     /// Many seeds: how many a second, what they met, which fail.
     Swarm {
         #[arg(long, default_value_t = 1000)]
@@ -65,7 +77,7 @@ enum Command {
     /// Proof that it bites: each planted mistake is switched on and must be caught by an oracle.
     Scoreboard {
         /// Within so many seeds.
-        #[arg(long, default_value_t = 4000)]
+        #[arg(long, default_value_t = 10_000)]
         seeds: u64,
         /// Independent starts, for the median.
         #[arg(long, default_value_t = 5)]
@@ -105,6 +117,31 @@ fn script_of(file: &std::path::Path) -> Result<Script, String> {
     crash::text::read(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
+#[allow(clippy::disallowed_methods, reason = "a tool, outside of the simulated machine")]
+fn reality(seconds: u64, seed: u64, dir: Option<std::path::PathBuf>) -> ExitCode {
+    let own = dir.is_none();
+    let dir =
+        dir.unwrap_or_else(|| std::env::temp_dir().join(format!("recension-reality-{}", std::process::id())));
+    if let Err(error) = std::fs::create_dir_all(&dir) {
+        return refuse(&format!("{}: {error}", dir.display()));
+    }
+    let result = crash::reality::reality(seconds, seed, &dir);
+    match result {
+        Ok(done) => {
+            if own {
+                let _ = std::fs::remove_dir_all(&dir);
+            }
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(what) => {
+            println!("FAILED {what}");
+            println!("what is left: {}", dir.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn shrink(what: &str, planted: Option<&str>) -> ExitCode {
     let found = match (what.parse::<u64>(), planted) {
         (Ok(first), Some(name)) => crash::scoreboard::first_that_shows(name, first),
@@ -142,6 +179,13 @@ fn main() -> ExitCode {
         Command::Exhaustive { ops, images, jobs } => {
             let explored = crash::exhaustive::exhaustive(ops, images.max(1), jobs.max(1), true);
             if explored.print() { 0.into() } else { 1.into() }
+        }
+        Command::Reality { seconds, seed, dir } => reality(seconds, seed, dir),
+        Command::RealityChild { path, seed, after, most } => {
+            match crash::reality::child(&path, seed, after, most) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => refuse(&error.to_string()),
+            }
         }
         Command::Swarm { seeds, first, jobs, failures, floors } => {
             let swarm = crash::swarm::swarm(first, seeds, jobs.max(1), failures);

@@ -170,18 +170,64 @@ impl Model {
         &revs[..n]
     }
 
-    /// What is hidden of a revision, for a reader who sees annotations up to `sequence`.
+    /// What is hidden of a revision and not forgotten, for a reader who sees annotations up to `sequence`.
     pub fn hidden(&self, entity: &[u8], number: u64, sequence: u64) -> FieldMask {
-        let mut mask = FieldMask::default();
+        self.withheld(entity, number, sequence).0
+    }
+
+    /// What is forgotten of a revision.
+    pub fn forgotten(&self, entity: &[u8], number: u64, sequence: u64) -> FieldMask {
+        self.withheld(entity, number, sequence).1
+    }
+
+    /// Hidden and not forgotten; forgotten.
+    pub fn withheld(&self, entity: &[u8], number: u64, sequence: u64) -> (FieldMask, FieldMask) {
+        let (mut hidden, mut forgotten) = (FieldMask::default(), FieldMask::default());
         for note in self.notes.get(entity).into_iter().flatten() {
             if note.sequence <= sequence && (note.first..=note.last).contains(&number) {
-                mask = match note.kind {
-                    AnnotationKind::Hide => mask.with(note.fields),
-                    _ => mask.without(note.fields),
-                };
+                match note.kind {
+                    AnnotationKind::Hide => hidden = hidden.with(note.fields),
+                    AnnotationKind::Forget => forgotten = forgotten.with(note.fields),
+                    _ => hidden = hidden.without(note.fields),
+                }
             }
         }
-        mask
+        (hidden.without(forgotten), forgotten)
+    }
+
+    /// The commits of forgetting these fields of the revisions from `first` on, so many changes a commit at most; empty if there is
+    /// nothing to be done.
+    pub fn forgetting(&self, entity: &Bytes, first: u64, fields: FieldMask, most: usize) -> Vec<Commit> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        let mut open = false;
+        for rev in self.entities.get(entity).into_iter().flatten() {
+            let done = self.forgotten(entity, rev.number, u64::MAX).contains(fields);
+            let wanted = rev.number >= first && !done;
+            match ranges.last_mut() {
+                Some((_, last)) if wanted && open => *last = rev.number,
+                _ if wanted => ranges.push((rev.number, rev.number)),
+                _ => {}
+            }
+            open = wanted;
+        }
+        let mut sequence = self.end();
+        let commit = |ranges: &[(u64, u64)]| {
+            let first_sequence = sequence + 1;
+            let changes = ranges.iter().enumerate().map(|(i, (first, last))| {
+                sequence += 1;
+                Change::Note(Arc::new(Note {
+                    entity: entity.clone(),
+                    sequence,
+                    rest: (ranges.len() - 1 - i) as u32,
+                    kind: AnnotationKind::Forget,
+                    first: *first,
+                    last: *last,
+                    fields,
+                }))
+            });
+            Commit { first: first_sequence, changes: changes.collect(), sync: true }
+        };
+        ranges.chunks(most).map(commit).collect()
     }
 
     /// Changes behind `after` up to `last`, in order.

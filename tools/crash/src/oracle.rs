@@ -191,30 +191,39 @@ impl Oracle<'_> {
                 self.model.times.insert(rev.sequence, times);
             }
         }
-        let hidden = self.model.hidden(entity, rev.number, self.store.published());
+        let (hidden, forgotten) = self.model.withheld(entity, rev.number, self.store.published());
         if revision.hidden() != hidden {
             return failure(
                 "hidden is hidden",
                 format!("{what}: hidden is {:?} instead of {hidden:?}", revision.hidden()),
             );
         }
+        if revision.forgotten() != forgotten {
+            return failure(
+                "forgotten is forgotten",
+                format!("{what}: forgotten is {:?} instead of {forgotten:?}", revision.forgotten()),
+            );
+        }
+        let withheld = hidden.with(forgotten);
         let Some(fields) = self.take(&what, revision.fields().cloned())? else { return Ok(()) };
         let shown = |field: FieldMask, value: &Option<Bytes>| {
-            if hidden.contains(field) { None } else { value.clone() }
+            if withheld.contains(field) { None } else { value.clone() }
         };
         same!("the author", fields.author, shown(FieldMask::AUTHOR, &rev.author));
         same!("the comment", fields.comment, shown(FieldMask::COMMENT, &rev.comment));
         same!("the content type", fields.content_type, rev.content_type.clone());
         same!("the request id", fields.request_id, rev.request);
         same!("the origin id", fields.origin_id, rev.origin_id);
-        if hidden.contains(FieldMask::ATTRIBUTES) {
+        if withheld.contains(FieldMask::ATTRIBUTES) {
             same!("the tags", fields.tags.len(), 0);
             same!("the attributes", fields.attributes.len(), 0);
         } else {
             same!("the tags", &fields.tags, &rev.tags);
             same!("the attributes", &fields.attributes, &rev.attributes);
         }
+        let gone = forgotten.contains(FieldMask::CONTENT);
         let wanted = match (&rev.content, rev.tombstone) {
+            (Some(_), _) if gone => Content::Forgotten,
             (Some(_), _) if hidden.contains(FieldMask::CONTENT) => Content::Hidden,
             (Some(content), _) => Content::Present(content.clone()),
             (None, true) => Content::Deleted,
@@ -224,10 +233,11 @@ impl Oracle<'_> {
         same_content(&what, &content, &wanted)?;
         if let Some(content) = &rev.content {
             if let Some(found) = self.take(&what, revision.content_unhidden())? {
-                same_content(&what, &found, &Content::Present(content.clone()))?;
+                let wanted = if gone { Content::Forgotten } else { Content::Present(content.clone()) };
+                same_content(&what, &found, &wanted)?;
             }
             if let Some(digest) = self.take(&what, revision.digest())? {
-                let shown = !hidden.contains(FieldMask::CONTENT);
+                let shown = !withheld.contains(FieldMask::CONTENT);
                 same!("the digest", digest, rev.digest().filter(|_| shown));
             }
         }
@@ -237,6 +247,7 @@ impl Oracle<'_> {
             for ((role, found), (wanted_role, wanted)) in slots.iter().zip(&rev.slots) {
                 same!("a slot's role", role, wanted_role);
                 let wanted = match wanted {
+                    Some(_) if gone => Content::Forgotten,
                     Some(_) if hidden.contains(FieldMask::CONTENT) => Content::Hidden,
                     Some(content) => Content::Present(content.clone()),
                     None => Content::Withheld,
@@ -278,11 +289,34 @@ impl Oracle<'_> {
                 format!("{}: {revision:?} instead of ({}, {})", name(entity), rev.number, rev.sequence),
             );
         }
-        let hidden = self.model.hidden(entity, rev.number, self.store.published());
+        let (hidden, forgotten) = self.model.withheld(entity, rev.number, self.store.published());
         if revision.hidden() != hidden {
             return failure("hidden is hidden", format!("{revision:?}: {:?}", revision.hidden()));
         }
+        if revision.forgotten() != forgotten {
+            return failure("forgotten is forgotten", format!("{revision:?}: {:?}", revision.forgotten()));
+        }
         Ok(())
+    }
+
+    /// A revision that was found earlier: its content is what may be given out now.
+    pub fn in_hand(&mut self, revision: &Revision) -> Checked {
+        let entity = Bytes::copy_from_slice(revision.entity().as_bytes());
+        let at = self.store.published();
+        let what = format!("revision {} of {}, found earlier", revision.number(), name(&entity));
+        let rev = self.model.at(&entity, at).iter().find(|rev| rev.sequence == revision.sequence()).cloned();
+        let Some(rev) = rev else { return Ok(()) };
+        let Some(content) = &rev.content else { return Ok(()) };
+        let (hidden, forgotten) = self.model.withheld(&entity, rev.number, at);
+        let wanted = match () {
+            () if forgotten.contains(FieldMask::CONTENT) => Content::Forgotten,
+            () if hidden.contains(FieldMask::CONTENT) => Content::Hidden,
+            () => Content::Present(content.clone()),
+        };
+        match self.take(&what, revision.content())? {
+            Some(found) => same_content(&what, &found, &wanted),
+            None => Ok(()),
+        }
     }
 
     /// The head, through every path, with its content.
@@ -484,7 +518,8 @@ impl Oracle<'_> {
                         && (found.first, found.last, found.kind, found.fields)
                             == (note.first, note.last, note.kind, note.fields)
                         && found.actor == "crash"
-                        && found.reason == format!("{}", note.first);
+                        && (found.reason == format!("{}", note.first)
+                            || note.kind == recension::AnnotationKind::Forget);
                     if !same {
                         return failure(
                             "the feed is the commit order",
@@ -542,6 +577,7 @@ fn same_content(what: &str, found: &Content, wanted: &Content) -> Checked {
     };
     let oracle = match (wanted, found) {
         (Content::Hidden, Content::Present(_)) => "hidden is hidden",
+        (Content::Forgotten, _) => "forgotten is forgotten",
         _ => "what was written is read bit for bit",
     };
     failure(oracle, format!("{what}: the content is {} instead of {}", words(found), words(wanted)))

@@ -241,14 +241,14 @@ impl Model {
     }
 
     fn hidden_with(&self, entity: &Bytes, number: u64, more: impl Iterator<Item = Arc<Note>>) -> FieldMask {
-        let mut mask = self.hidden(entity, number, u64::MAX);
+        let (mut mask, forgotten) = self.withheld(entity, number, u64::MAX);
         for note in more.filter(|note| (note.first..=note.last).contains(&number)) {
             mask = match note.kind {
                 AnnotationKind::Hide => mask.with(note.fields),
                 _ => mask.without(note.fields),
             };
         }
-        mask
+        mask.with(forgotten)
     }
 
     /// What a request that was carried out before answers: as a whole or not at all.
@@ -270,8 +270,10 @@ impl Model {
                 continue;
             };
             *nth += 1;
+            // What is forgotten cannot be compared.
+            let gone = self.forgotten(&sent.entity, rev.number, u64::MAX).contains(FieldMask::CONTENT);
             let same = match &write.body {
-                Body::Content(content) => rev.content.as_ref() == Some(content),
+                Body::Content(content) => gone || rev.content.as_ref() == Some(content),
                 _ => true,
             };
             if !same || rev.tombstone != matches!(write.body, Body::Tombstone) {

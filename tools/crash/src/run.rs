@@ -88,6 +88,8 @@ struct Flight {
 struct Held {
     snapshot: Snapshot,
     sequence: u64,
+    /// Heads as of then.
+    revisions: Vec<recension::Revision>,
 }
 
 pub struct World {
@@ -415,6 +417,7 @@ fn excuse(failure: Failure) -> Done {
 pub fn limits_of(size: u8) -> Limits {
     match size {
         0 => Limits::TINY,
+        3 => Limits { memtable_bytes: 64 << 10, memtable_log_bytes: 256 << 10, ..limits_of(2) },
         2 => Limits {
             segment_bytes: 4 << 10,
             segment_records: 12,

@@ -14,6 +14,15 @@ use crate::run::run;
 /// The oracle's name for a panic. That is the engine stopping itself, or the harness: neither counts as a catch.
 pub const NO_PANICS: &str = "no panics";
 
+/// Mistakes that show only between two threads. A simulated machine runs on one, so they are told and not counted; what holds the rule.
+const THREADS: &[(&str, &str)] = &[
+    (
+        "forget without a guard",
+        "`tests/forget.rs::a_revert_and_a_forget_at_once_never_leave_a_revision_with_a_forgotten_content`",
+    ),
+    ("forget does not move the bucket", "the same"),
+];
+
 /// Seeds of one start are this far from those of the next.
 const APART: u64 = 10_000_000;
 
@@ -127,7 +136,7 @@ pub fn scoreboard(bound: u64, starts: u64, only: &str, threads: u64, quiet: bool
     let mistakes: Vec<(usize, &'static str)> = planted::ALL
         .iter()
         .enumerate()
-        .filter(|(_, (name, _))| name.contains(only))
+        .filter(|(_, (name, _))| name.contains(only) && !THREADS.iter().any(|(it, _)| it == name))
         .map(|(index, (name, _))| (index, *name))
         .collect();
     let next = AtomicUsize::new(0);
@@ -236,6 +245,9 @@ impl Board {
                 self.bound,
                 self.seconds
             );
+            for (name, why) in THREADS {
+                println!("not run, as it takes two threads: {name} ({why})");
+            }
         }
         caught == self.lines.len() && !self.lines.is_empty()
     }

@@ -21,7 +21,7 @@ pub struct Script {
 pub struct Options {
     pub promise_us: u64,
     pub map: bool,
-    /// 0: [`recension::limits::Limits::TINY`]; 1: larger segments and tables; 2: far smaller ones.
+    /// 0: [`recension::limits::Limits::TINY`]; 1: larger segments and tables; 2: far smaller ones; 3: those with a large memtable.
     pub size: u8,
     /// Background jobs are stepped after each operation: 0 never, 1 now and then, 2 one, 3 all.
     pub jobs: u8,
@@ -99,6 +99,12 @@ pub enum Op {
         skip: u8,
     },
     Checkpoint,
+    /// The last that many revisions and the head.
+    Forget {
+        entity: u8,
+        back: u8,
+        fields: u8,
+    },
     Jobs(u8),
     Advance(u64),
     ClockJump(i64),

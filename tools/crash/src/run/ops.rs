@@ -104,6 +104,7 @@ impl World {
                 Ok(())
             }
             Op::Checkpoint => self.checkpoint(),
+            Op::Forget { entity: n, back, fields } => self.forget(*n, *back, *fields),
             Op::Jobs(n) => {
                 self.machine.jobs.run_until_idle(u64::from(*n));
                 Ok(())
@@ -133,7 +134,10 @@ impl World {
             Op::Hold => {
                 let snapshot = self.store().snapshot();
                 let sequence = snapshot.sequence();
-                self.held.push(Held { snapshot, sequence });
+                // Revisions in hand: what is hidden or forgotten later is so for them, too.
+                let heads: Vec<Head> = (0..4).filter_map(|n| self.store().head(entity(n)).ok()).collect();
+                let revisions = heads.into_iter().filter_map(|head| head.revision().cloned()).collect();
+                self.held.push(Held { snapshot, sequence, revisions });
                 if self.held.len() > 4 {
                     self.check_held()?;
                     self.held.remove(0);
@@ -236,7 +240,58 @@ impl World {
         }
     }
 
+    /// Destroys fields of an entity's newest revisions.
+    fn forget(&mut self, n: u8, back: u8, fields: u8) -> Done {
+        self.wait_all()?;
+        let name = entity(n);
+        let fields = recension::FieldMask(fields);
+        if self.model.at(&name, self.store().published()).is_empty() {
+            return Ok(());
+        }
+        let first = match self.model.entities.get(&name) {
+            Some(revs) => revs[revs.len().saturating_sub(usize::from(back) + 1)..][0].number,
+            None => return Ok(()),
+        };
+        let last = self.model.newest(&name).map_or(first, |rev| rev.number);
+        let most = (self.limits().segment_records as usize / 4).clamp(1, 512);
+        let commits = self.model.forgetting(&name, first, fields, most);
+        let wanted = recension::Forgetting::revisions(&name, first, last)
+            .fields(fields)
+            .sharing(recension::Sharing::Leave)
+            .actor("crash")
+            .reason("a run");
+        let was_latched = self.latched;
+        let mut go_on = |_: &'static str, _: u64, _: u64| true;
+        let result = self.store().forget(&wanted, &mut recension::Progress::new(&mut go_on));
+        let published = self.store().published();
+        let end = commits.last().map_or(0, crate::model::Commit::last);
+        for commit in commits {
+            let unknown = matches!(&result, Err(error) if error.kind() == ErrorKind::Latched) && !was_latched;
+            if result.is_ok() || unknown || commit.last() <= published {
+                self.model.reserve(commit);
+            }
+        }
+        match result {
+            Ok(report) if report.sequence != end => {
+                failure("forgotten is forgotten", format!("{report:?}, but it should end at {end}"))
+            }
+            Ok(report) => {
+                self.note(report.sequence);
+                self.coverage.count(if end > 0 { "forgotten" } else { "nothing to forget" });
+                if end > 0 {
+                    self.model.observe(end, end);
+                }
+                Ok(())
+            }
+            Err(error) => self.excused("a commit", &error),
+        }
+    }
+
     pub(super) fn check_held(&mut self) -> Done {
+        let kept: Vec<recension::Revision> =
+            self.held.iter().flat_map(|held| held.revisions.iter().cloned()).collect();
+        self.with_oracle(|oracle| kept.iter().try_for_each(|revision| oracle.in_hand(revision)))
+            .or_else(excuse)?;
         let held: Vec<(Snapshot, u64)> =
             self.held.iter().map(|held| (held.snapshot.clone(), held.sequence)).collect();
         for (snapshot, sequence) in held {

@@ -132,6 +132,7 @@ choices! {
             Transaction { reads, writes, between, sync }
             Compact { full, stop }
             Fault { kind, on, skip }
+            Forget { entity, back, fields }
         ]
     Grain [Whole Page Sector Byte] [] []
     Order [Prefix Subset] [] []
