@@ -327,3 +327,66 @@ fn a_feed_that_was_begun_before_merges_ends_right() {
         assert_eq!(live.poll().unwrap().unwrap().sequence, sequence);
     }
 }
+
+#[test]
+fn the_accounts_are_those_of_the_directory() {
+    let env = SimEnv::new(11);
+    let store = builder(&env).open().unwrap();
+    for round in 0..6_u64 {
+        write(&store, round * 150..(round + 1) * 150);
+        env.jobs.run_until_idle(round * 7);
+        match round {
+            4 => store.flush().unwrap(),
+            5 => store.compact(true, &mut Progress::new(&mut all)).unwrap(),
+            _ => {}
+        }
+        let stats = store.stats().unwrap();
+        let files = env.fs.files();
+        let sum = |ending: &str| -> u64 {
+            let files = files.iter().filter(|path| path.starts_with("/store/") && path.ends_with(ending));
+            files.map(|path| env.fs.read_file(path).unwrap().len() as u64).sum()
+        };
+        let disk = stats.disk;
+        assert_eq!((disk.total(), disk.total()), (stats.bytes_on_disk, sum("")));
+        assert_eq!((disk.log, disk.packs, disk.index), (sum(".seg"), sum(".pack"), sum(".tab")));
+        assert_eq!((disk.annotations, disk.manifest), (sum(".kv"), sum(".manifest")));
+        assert_eq!(stats.packs.1, stats.pack_tiers.iter().map(|tier| tier.1).sum::<u64>());
+        assert_eq!(stats.packs.1 + stats.segments.1, stats.contents.1 + stats.value_metadata);
+        assert_eq!(stats.live_and_dead.0 + stats.live_and_dead.1, stats.contents.1);
+        assert!(stats.write_amplification().unwrap() > 0.1);
+    }
+    let stats = store.stats().unwrap();
+    let raw: u64 = (0..900).map(|edit| text(edit).len() as u64).sum();
+    assert_eq!((stats.written_raw, stats.contents.0, stats.live_and_dead.1), (raw, raw, 0));
+    assert_eq!(stats.disk.packs, stats.packs.1, "what was replaced is gone");
+    assert!(stats.ratio().unwrap() > 1.0, "{stats:?}");
+}
+
+#[test]
+fn what_is_left_of_the_sources_of_a_merge_is_counted() {
+    let env = SimEnv::new(12);
+    let store = builder(&env).packing(Packing::WhenAsked).open().unwrap();
+    write(&store, 0..400);
+    store.pack(&mut Progress::new(&mut all)).unwrap();
+    let mut seen = 0;
+    for most in 1..200 {
+        let mut steps = 0;
+        let stopped = store.compact(
+            true,
+            &mut Progress::new(&mut |step, done, _| {
+                steps += u64::from(step == "merge" && done > 0);
+                steps < most
+            }),
+        );
+        let stats = store.stats().unwrap();
+        let (live, dead) = stats.live_and_dead;
+        assert_eq!(live + dead, stats.contents.1);
+        seen += u64::from(dead > 0);
+        if stopped.is_ok() {
+            assert!(seen > 0, "no merge was met half way");
+            assert_eq!(dead, 0);
+            return;
+        }
+    }
+    panic!("it does not end");
+}

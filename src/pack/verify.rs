@@ -1,5 +1,7 @@
 //! Whether a pack is what it says.
 
+use std::collections::BTreeSet;
+
 use super::Depth;
 use super::layout::PACK_TRAILER_LEN;
 use super::reader::Pack;
@@ -98,6 +100,25 @@ impl Pack {
             format!("{found:08x}"),
             "directory, digests and locators",
         ))
+    }
+
+    /// Stored bytes of the groups that hold a content of an entity from `entity_first` on. Reads the directory, and a head per group.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn stored_bytes_from(&self, entity_first: &[u8]) -> Result<u64> {
+        let mut groups = BTreeSet::new();
+        for block in 0..self.index.directory.len() {
+            for change in self.read_block(block)? {
+                let Change::Revision { entity, digests, .. } = change.change else { continue };
+                for slot in (0..digests.len() as u16).take_while(|_| entity.as_bytes() >= entity_first) {
+                    groups.insert(self.locate(Address { sequence: change.sequence, slot })?.group);
+                }
+            }
+        }
+        let stored =
+            |group| self.group_head(group, || format!("group {group}")).map(|it| u64::from(it.stored_len));
+        groups.into_iter().map(stored).sum()
     }
 
     /// The directory's contents are those of the locators, in the same order.

@@ -352,6 +352,9 @@ impl Inner {
                         let Some((entity, row)) = placed.frame.row(i) else {
                             return Err(Error::invalid("internal: a finished frame without a row"));
                         };
+                        let own = row.content.filter(|content| content.address.sequence == sequence);
+                        let bytes = own.map_or(0, |content| u64::from(content.len));
+                        self.counters.raw_bytes.fetch_add(bytes, Ordering::Relaxed);
                         memtable.insert(&entity, entity_hash(entity.as_bytes()), &row)?;
                     }
                 }

@@ -96,6 +96,8 @@ impl Inner {
             }
         }
         self.with_reserve(|| self.manifest.commit(edits.clone()))?;
+        let bytes = change.added.iter().map(|table| table.len).sum();
+        self.counters.table_bytes.fetch_add(bytes, Ordering::Relaxed);
         let _exchanging = self.view_lock.lock();
         self.view.store(Arc::new(exchange(&self.view.load(), levels)?));
         Ok(())

@@ -57,7 +57,7 @@ impl Run {
         self.files.iter().map(|file| file.len).sum()
     }
 
-    fn is_packed(&self) -> bool {
+    pub(crate) fn is_packed(&self) -> bool {
         self.files.iter().all(|file| file.kind == FileKind::Pack)
     }
 
@@ -171,7 +171,7 @@ impl Inner {
         Ok(None)
     }
 
-    fn tier(&self, run: &Run) -> u32 {
+    pub(crate) fn tier(&self, run: &Run) -> u32 {
         let limits = &self.options.limits;
         let fan_in = u64::from(limits.pack_fan_in.max(2));
         let (mut tier, mut most) = (0, limits.pack_tier_bytes.max(1));
@@ -264,11 +264,13 @@ impl Inner {
         self.require_whole(merge, &part)?;
         let mut edits = Vec::with_capacity(packs.len() * 2 + 1);
         let mut rest = Vec::new();
-        for (info, _) in &packs {
+        for (info, pack) in &packs {
             edits.push(Edit::RemoveValueFile(info.id));
             if !ends_within(info, &entity_last) {
                 let entity_first = successor(&entity_last);
-                let left = ValueFileInfo { entity_first, ..(*info).clone() };
+                let live = self.inputs_packable(merge, pack.stored_bytes_from(&entity_first))?;
+                let Some(live_bytes) = live else { return Ok(()) };
+                let left = ValueFileInfo { entity_first, live_bytes, ..(*info).clone() };
                 edits.push(Edit::AddValueFile(left.clone()));
                 rest.push(left);
             }

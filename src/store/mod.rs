@@ -52,7 +52,7 @@ pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder}
 pub use options::{ByteSize, Options, Packing, TableReads};
 pub use revision::{AsOf, Content, Head, Revision};
 pub use snapshot::Snapshot;
-pub use stats::Stats;
+pub use stats::{DiskUse, Stats};
 pub use ticket::Ticket;
 pub use transaction::{SnapshotHeads, Transaction};
 

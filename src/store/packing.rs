@@ -206,6 +206,7 @@ impl Inner {
         let fs = &self.env.fs;
         let path = self.manifest.files().path(request.id, FileKind::Pack);
         let info = pack(&**fs, &path, inputs, request, cancel)?;
+        self.counters.pack_bytes.fetch_add(info.len, Ordering::Relaxed);
         let dir = self.manifest.dir();
         if !planted!("pack name not synced") {
             fs.sync_dir(dir).context("sync the directory", dir)?;

@@ -5,7 +5,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use super::inner::Inner;
 use super::options::Packing;
 use crate::Result;
-use crate::codec::FileKind;
+use crate::codec::{FileId, FileKind};
 
 /// Counted while the store runs.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) table_bytes: AtomicU64,
+    pub(crate) pack_bytes: AtomicU64,
+    pub(crate) raw_bytes: AtomicU64,
     pub(crate) seals: AtomicU64,
     pub(crate) packs: AtomicU64,
     pub(crate) merges: AtomicU64,
@@ -39,6 +41,8 @@ pub struct Stats {
     pub active_segment_bytes: u64,
     /// Packs: files and bytes.
     pub packs: (u64, u64),
+    /// The same by tier: runs of packs of about one size, the smallest first.
+    pub pack_tiers: Vec<(u64, u64)>,
     /// Segments that are sealed and wait to be packed: files and bytes. Damaged ones wait for ever: see `check`.
     pub packs_waiting: (u64, u64),
     /// Tables by level: files and bytes.
@@ -53,14 +57,24 @@ pub struct Stats {
     pub memtables_waiting: u64,
     /// Content bytes in sealed segments and packs: uncompressed and as stored.
     pub contents: (u64, u64),
+    /// Of the contents as stored: bytes that something still refers to, and bytes that the next rewriting of their file leaves out.
+    pub live_and_dead: (u64, u64),
+    /// Bytes of sealed segments and packs that are not contents: directories, digests, locators, heads.
+    pub value_metadata: u64,
     /// Files in `lost/`: number and bytes.
     pub lost: (u64, u64),
     /// Bytes of all files of the store.
     pub bytes_on_disk: u64,
+    /// The same bytes by what they are.
+    pub disk: DiskUse,
     /// Memory: caches in use and their limit.
     pub cache: (u64, u64),
     /// Since opening: log bytes written, syncs of the log, bytes written to tables.
     pub written: (u64, u64, u64),
+    /// Since opening: bytes written to packs.
+    pub written_packs: u64,
+    /// Since opening: bytes of contents committed, uncompressed.
+    pub written_raw: u64,
     /// Since opening: flushes, compactions, seals.
     pub jobs: (u64, u64, u64),
     /// Since opening: packs made.
@@ -73,6 +87,60 @@ pub struct Stats {
     pub throttled_packing: u64,
     /// Why the store takes no more writes, if so.
     pub latched: Option<String>,
+}
+
+/// What the bytes on disk are. Together they are [`Stats::bytes_on_disk`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiskUse {
+    /// Segments: sealed ones, the one being written with the space that it has reserved, a spare.
+    pub log: u64,
+    /// Packs, those included that were replaced and are still being read.
+    pub packs: u64,
+    /// Tables of revisions.
+    pub index: u64,
+    /// Tables of annotations.
+    pub annotations: u64,
+    /// The manifest.
+    pub manifest: u64,
+    /// Files in `lost/`.
+    pub lost: u64,
+    /// The lock, the emergency reserve, files that are not ours.
+    pub other: u64,
+}
+
+impl DiskUse {
+    fn count(&mut self, name: &str, len: u64) {
+        let bytes = match FileId::parse(name).map(|(_, kind)| kind) {
+            Some(FileKind::Segment) => &mut self.log,
+            Some(FileKind::Pack) => &mut self.packs,
+            Some(FileKind::RevisionTable) => &mut self.index,
+            Some(FileKind::PlainTable) => &mut self.annotations,
+            Some(FileKind::Manifest) => &mut self.manifest,
+            _ => &mut self.other,
+        };
+        *bytes = bytes.saturating_add(len);
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let all = [self.log, self.packs, self.index, self.annotations, self.manifest, self.lost, self.other];
+        all.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl Stats {
+    /// Bytes of contents, uncompressed, for each byte on disk; contents of the segment that is being written are not counted.
+    pub fn ratio(&self) -> Option<f64> {
+        (self.bytes_on_disk > 0 && self.contents.0 > 0)
+            .then(|| self.contents.0 as f64 / self.bytes_on_disk as f64)
+    }
+
+    /// Bytes written to log, tables and packs since opening for each byte of contents committed since opening.
+    pub fn write_amplification(&self) -> Option<f64> {
+        let written = self.written.0.saturating_add(self.written.2).saturating_add(self.written_packs);
+        (self.written_raw > 0).then(|| written as f64 / self.written_raw as f64)
+    }
 }
 
 impl Inner {
@@ -92,6 +160,8 @@ impl Inner {
                 load(&self.counters.syncs),
                 load(&self.counters.table_bytes),
             ),
+            written_packs: load(&self.counters.pack_bytes),
+            written_raw: load(&self.counters.raw_bytes),
             jobs: (
                 load(&self.counters.flushes),
                 load(&self.counters.compactions),
@@ -114,6 +184,11 @@ impl Inner {
             }
             stats.contents.0 = stats.contents.0.saturating_add(file.raw_bytes);
             stats.contents.1 = stats.contents.1.saturating_add(file.stored_bytes);
+            let dead = file.stored_bytes.saturating_sub(file.live_bytes);
+            stats.live_and_dead.0 = stats.live_and_dead.0.saturating_add(file.live_bytes);
+            stats.live_and_dead.1 = stats.live_and_dead.1.saturating_add(dead);
+            let metadata = file.len.saturating_sub(file.stored_bytes);
+            stats.value_metadata = stats.value_metadata.saturating_add(metadata);
         }
         for table in state.tables.values() {
             if table.keyspace != 0 {
@@ -133,11 +208,22 @@ impl Inner {
             stats.memtable.0 = stats.memtable.0.saturating_add(memtable.row_count());
             stats.memtable.1 = stats.memtable.1.saturating_add(memtable.bytes());
         }
+        for run in self.runs().iter().filter(|run| run.is_packed()) {
+            let tier = self.tier(run) as usize;
+            if stats.pack_tiers.len() <= tier {
+                stats.pack_tiers.resize(tier + 1, (0, 0));
+            }
+            if let Some(entry) = stats.pack_tiers.get_mut(tier) {
+                run.files.iter().for_each(|file| add(entry, file.len));
+            }
+        }
         for entry in self.list_files(&self.path)? {
             stats.bytes_on_disk = stats.bytes_on_disk.saturating_add(entry.len);
+            stats.disk.count(&entry.name, entry.len);
         }
         for entry in self.list_files(&self.path.join(crate::manifest::LOST_DIR))? {
             add(&mut stats.lost, entry.len);
+            stats.disk.lost = stats.disk.lost.saturating_add(entry.len);
             stats.bytes_on_disk = stats.bytes_on_disk.saturating_add(entry.len);
         }
         Ok(stats)

@@ -19,12 +19,18 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
         ("store", hex(&store.id())),
         ("changes", grouped(stats.published)),
         ("incarnation", stats.incarnation.to_string()),
-        ("on disk", size(stats.bytes_on_disk)),
+        ("on disk", on_disk(&stats)),
         ("sealed segments", files(stats.segments)),
         ("packs", files(stats.packs)),
         ("contents in them", contents(&stats)),
+        ("live, dead", format!("{}, {}", size(stats.live_and_dead.0), size(stats.live_and_dead.1))),
+        ("metadata beside them", size(stats.value_metadata)),
         ("active segment", size(stats.active_segment_bytes)),
     ];
+    for (tier, packs) in stats.pack_tiers.iter().enumerate() {
+        const NAMES: [&str; 6] = ["packs, tier 0", "tier 1", "tier 2", "tier 3", "tier 4", "tier 5"];
+        rows.push((NAMES.get(tier).unwrap_or(&"higher tier"), files(*packs)));
+    }
     for (level, tables) in stats.levels.iter().enumerate() {
         const NAMES: [&str; 8] =
             ["level 0", "level 1", "level 2", "level 3", "level 4", "level 5", "level 6", "level 7"];
@@ -37,6 +43,11 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
     rows.push(("cache", format!("{} of {}", size(stats.cache.0), size(stats.cache.1))));
     rows.push(("lost", files(stats.lost)));
     properties(out, &rows)
+}
+
+fn on_disk(stats: &Stats) -> String {
+    let ratio = stats.ratio().map_or(String::new(), |ratio| format!(" (contents {ratio:.1} : 1)"));
+    format!("{}{ratio}", size(stats.bytes_on_disk))
 }
 
 fn contents(stats: &Stats) -> String {
@@ -57,6 +68,17 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     object.text("store", &hex(id)).number("published", stats.published).number("durable", stats.durable);
     object.number("incarnation", stats.incarnation).number("bytes_on_disk", stats.bytes_on_disk);
     object.object("segments", &pair(stats.segments));
+    let disk = &stats.disk;
+    let mut parts = Object::new();
+    parts.number("log", disk.log).number("packs", disk.packs).number("index", disk.index);
+    parts.number("annotations", disk.annotations).number("manifest", disk.manifest);
+    parts.number("lost", disk.lost).number("other", disk.other);
+    object.object("disk", &parts);
+    object.number("content_bytes_live", stats.live_and_dead.0);
+    object.number("content_bytes_dead", stats.live_and_dead.1);
+    object.number("value_metadata_bytes", stats.value_metadata);
+    let tiers: Vec<String> = stats.pack_tiers.iter().map(|tier| pair(*tier).finish()).collect();
+    object.raw("pack_tiers", &format!("[{}]", tiers.join(",")));
     object.object("packs", &pair(stats.packs)).object("packs_waiting", &pair(stats.packs_waiting));
     object.number("active_segment_bytes", stats.active_segment_bytes);
     let levels: Vec<String> = stats.levels.iter().map(|level| pair(*level).finish()).collect();
