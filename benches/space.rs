@@ -42,7 +42,7 @@ fn main() {
     if std::env::var_os("RECENSION_SPACE").is_some_and(|what| what == "files") {
         return;
     }
-    corpus("10 000 revisions", &|| Box::new((0..10_000).map(|n| made("Page", page(n, 120)))), true);
+    corpus("10 000 revisions", &|| Box::new((0..10_000).map(|n| made("Page", page(n, 120)))), false);
     corpus("blank and revert", &|| Box::new((0..5_000).map(|n| made("Page", war(n)))), false);
     corpus(
         "evenly edited",
