@@ -9,7 +9,6 @@
     reason = "a bench has files and clocks, and criterion's macros document nothing"
 )]
 
-#[allow(dead_code, reason = "each bench uses a part of it")]
 mod support;
 
 use std::hint::black_box;
