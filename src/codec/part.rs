@@ -156,6 +156,16 @@ pub struct Flip {
     pub bit: u8,
 }
 
+impl Flip {
+    /// Turns the bit over in bytes that were read from `at`.
+    pub fn mend(&self, at: u64, bytes: &mut [u8]) {
+        let index = self.offset.checked_sub(at).and_then(|index| usize::try_from(index).ok());
+        if let Some(byte) = index.and_then(|index| bytes.get_mut(index)) {
+            *byte ^= 1_u8.wrapping_shl(u32::from(self.bit));
+        }
+    }
+}
+
 impl std::fmt::Display for Flip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "flipping bit {} at {:#x} mends it", self.bit, self.offset)

@@ -54,7 +54,8 @@ pub use position::Position;
 pub use record::{MainContent, Numbers, RecordDraft};
 pub use record_decode::{DecodedRecord, decode_records};
 pub use recovery::{
-    Appendable, Cut, Leftover, LeftoverKind, LogEnd, Recovered, RecoveryInput, RecoveryMode, recover,
+    Appendable, Cut, Leftover, LeftoverKind, LogEnd, LogSurvey, Recovered, RecoveryInput, RecoveryMode,
+    recover, survey,
 };
 pub use scan::{Found, Frame, FrameReader};
 pub use seal::{SealRequest, seal};

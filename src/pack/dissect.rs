@@ -16,7 +16,7 @@ use super::reader::Pack;
 use crate::codec::{FileHeader, Flip, Holds, Part, PartState, Reader, Sum, crc, find_flip};
 use crate::env::{File, read_at_most};
 use crate::error::IoContext;
-use crate::log::{ChangeBlocks, Fault, LoggedChange, checked_block};
+use crate::log::{ChangeBlocks, Fault, FaultContext, LoggedChange, checked_block};
 use crate::manifest::ValueFileInfo;
 use crate::model::Address;
 use crate::{Error, Result};
@@ -45,8 +45,10 @@ pub struct PackSurvey {
     pub common: Option<FileHeader>,
     /// Its header, if it is sound.
     pub header: Option<PackHeader>,
-    /// Its trailer, if it is sound.
+    /// Its trailer, if it is sound, or if a single bit mends it.
     pub trailer: Option<PackTrailer>,
+    /// Under every checksum.
+    pub salt: u64,
     /// Length of the file.
     pub len: u64,
     /// Sound groups.
@@ -61,6 +63,8 @@ struct Walk<'a> {
     salt: u64,
     header_len: u64,
     out: PackSurvey,
+    /// The bit that was turned back to read the trailer.
+    trailer_flip: Option<Flip>,
     visit: &'a mut dyn FnMut(PackItem) -> Result<()>,
 }
 
@@ -76,10 +80,11 @@ pub fn dissect_pack(
 ) -> Result<PackSurvey> {
     let len = file.len().context("read the length of", path)?;
     let out = PackSurvey { len, ..PackSurvey::default() };
-    let mut walk = Walk { file, path, salt: 0, header_len: 0, out, visit };
+    let mut walk = Walk { file, path, salt: 0, header_len: 0, out, trailer_flip: None, visit };
     walk.header()?;
     walk.groups(depth)?;
     walk.tail()?;
+    walk.out.salt = walk.salt;
     Ok(walk.out)
 }
 
@@ -127,6 +132,28 @@ pub fn describe_pack(file: &dyn File, path: &Path) -> Result<(PackHeader, ValueF
         last_checksum: trailer.last_checksum,
     };
     Ok((header, info))
+}
+
+/// The contents of the group that stands at a place, each if it is what was put in.
+///
+/// # Errors
+/// `Corrupt` if there is no valid group; `Unsupported`, `Io`.
+pub fn read_group(file: &dyn File, path: &Path, at: u64, salt: u64) -> Result<Vec<(Address, Option<Bytes>)>> {
+    let mut head = vec![0; HEAD_LEN_MAX];
+    let n = read_at_most(file, &mut head, at).context("read", path)?;
+    let affected = || "the contents of a group".to_owned();
+    let (header, head_len) =
+        GroupHeader::decode(head.get(..n).unwrap_or_default(), at, salt).in_file(path, at, affected)?;
+    let mut stored = vec![0; header.stored_len as usize];
+    let n = read_at_most(file, &mut stored, at.saturating_add(head_len as u64)).context("read", path)?;
+    stored.truncate(n);
+    let stored = Bytes::from(stored);
+    if stored.len() != header.stored_len as usize || crc(&stored) != header.stored_crc {
+        return Err(Fault::malformed(head_len, "the checksum of the group").into_error(path, at, affected()));
+    }
+    let raw = header.open(&stored, header.raw_len as usize).in_file(path, at, affected)?;
+    let members = header.members.iter().enumerate();
+    Ok(members.map(|(index, member)| (member.address, header.member(&raw, index).ok())).collect())
 }
 
 fn state_of(error: Error) -> Result<PartState> {
@@ -196,11 +223,26 @@ impl Walk<'_> {
             let body = self.header_len.saturating_sub(4);
             part.flip = self.flip(&Sum { ranges: vec![(0, body)], at: body, ..Sum::default() })?;
         }
-        let at = self.out.len.checked_sub(PACK_TRAILER_LEN as u64);
-        if let (Some(at), Some(header)) = (at, &self.out.header) {
-            self.out.trailer = PackTrailer::decode(&self.read(at, PACK_TRAILER_LEN)?, at, header).ok();
-        }
+        self.trailer()?;
         self.part(part)
+    }
+
+    fn trailer(&mut self) -> Result<()> {
+        let at = self.out.len.checked_sub(PACK_TRAILER_LEN as u64);
+        let (Some(at), Some(header)) = (at, self.out.header.clone()) else { return Ok(()) };
+        let mut bytes = self.read(at, PACK_TRAILER_LEN)?.to_vec();
+        self.out.trailer = PackTrailer::decode(&bytes, at, &header).ok();
+        if self.out.trailer.is_none() {
+            // With one bit turned back it says all that it said: the rest is found by it.
+            let body = PACK_TRAILER_LEN as u64 - 4;
+            let sum = Sum { numbers: vec![at], ranges: vec![(at, body)], at: at.saturating_add(body) };
+            if let Some(flip) = self.flip(&sum)? {
+                flip.mend(at, &mut bytes);
+                self.out.trailer = PackTrailer::decode(&bytes, at, &header).ok();
+                self.trailer_flip = self.out.trailer.is_some().then_some(flip);
+            }
+        }
+        Ok(())
     }
 
     fn groups_end(&self) -> u64 {
@@ -376,7 +418,12 @@ impl Walk<'_> {
         }
         let what =
             format!("{} changes, {} contents, {} groups", trailer.records, trailer.contents, trailer.groups);
-        self.part(Part::sound("trailer", end, PACK_TRAILER_LEN as u64, what).holding(Holds::derived()))
+        let mut part = Part::sound("trailer", end, PACK_TRAILER_LEN as u64, what).holding(Holds::derived());
+        if let Some(flip) = self.trailer_flip {
+            part.state = PartState::Damaged("expected the checksum of the trailer".into());
+            part.flip = Some(flip);
+        }
+        self.part(part)
     }
 
     fn block_sum(&self, at: u64, len: u64) -> Sum {

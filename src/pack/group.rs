@@ -261,7 +261,10 @@ fn members(table: &[u8], count: usize, flags: u16) -> Result<Vec<Member>, Malfor
 }
 
 /// One zstd frame whose window sees all of `raw`. A new context each time: what a context did before must not show in the bytes.
-pub(super) fn compress_group(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+///
+/// # Errors
+/// Those of the compressor.
+pub fn compress_group(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
     let mut compressor = zstd::bulk::Compressor::new(level)?;
     if raw.len() >= LONG_FROM {
         let window = usize::BITS - raw.len().saturating_sub(1).leading_zeros();

@@ -42,8 +42,10 @@ mod verify;
 mod write;
 
 pub use crate::log::VerifyDepth as Depth;
-pub use dissect::{PackItem, PackSurvey, describe_pack, dissect_pack};
-pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GROUP_RAW_MAX, GroupHeader, Member, entity_hash};
+pub use dissect::{PackItem, PackSurvey, describe_pack, dissect_pack, read_group};
+pub use group::{
+    GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GROUP_RAW_MAX, GroupHeader, Member, compress_group, entity_hash,
+};
 pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};
 pub use plan::PackInput;
 pub use reader::Pack;

@@ -11,7 +11,7 @@ use crate::codec::{Holds, Part, PartState, Sum};
 use crate::log::VerifyDepth as Depth;
 use crate::log::change::Change;
 use crate::log::frame_head::FrameKind;
-use crate::log::locator::StoredContent;
+use crate::log::locator::{Locator, StoredContent};
 use crate::log::position::Position;
 use crate::log::record_decode::DecodedRecord;
 use crate::log::scan::{Found, Frame, FrameReader};
@@ -178,6 +178,8 @@ impl Walk<'_> {
             let holds = Holds::sequences(header.address.sequence, header.address.sequence);
             let offset = at.saturating_add(from as u64);
             self.part(Part::sound("content", offset, len as u64, what).holding(holds).inside())?;
+            let (address, len_on_disk) = (header.address, u32::try_from(len).unwrap_or(u32::MAX));
+            (self.visit)(SegmentItem::Stray(Locator { address, member: 0, offset, len: len_on_disk }))?;
             from = from.saturating_add(len);
         }
         Ok(found)

@@ -102,6 +102,10 @@ impl Walk<'_> {
             }
         };
         part.holds = Holds::derived();
+        if part.kind == "frame" {
+            // Only somebody else may know that it was promised.
+            part.flip = self.frame_flip(at, end)?;
+        }
         self.part(part)?;
         Ok(Gap { frame: None, harmless: true })
     }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::change::LoggedChange;
 use super::fault::Fault;
+use super::locator::Locator;
 use super::position::Position;
 use super::record_decode::DecodedRecord;
 use super::scan::Frame;
@@ -43,6 +44,8 @@ pub enum SegmentItem {
     Frame(Frame, Vec<DecodedRecord>),
     /// The changes of a sound directory block, behind its part. Where a digest cannot be read it is all zeros.
     Directory(Vec<LoggedChange>),
+    /// A content that proves itself in a stretch without a valid frame, behind its part.
+    Stray(Locator),
 }
 
 /// What is known of a segment after it was gone through.
@@ -52,7 +55,7 @@ pub struct SegmentSurvey {
     pub common: Option<FileHeader>,
     /// Its header, if it is sound.
     pub header: Option<SegmentHeader>,
-    /// Its trailer, if there is a sound one.
+    /// Its trailer, if there is a sound one, or one that a single bit mends.
     pub trailer: Option<Trailer>,
     /// Under every checksum, as far as it was found.
     pub salt: Option<u64>,
@@ -77,6 +80,8 @@ struct Walk<'a> {
     depth: Depth,
     visit: &'a mut dyn FnMut(SegmentItem) -> Result<()>,
     out: SegmentSurvey,
+    /// The bit that was turned back to read the trailer.
+    trailer_flip: Option<Flip>,
 }
 
 /// Goes through a segment, sealed or not.
@@ -91,7 +96,7 @@ pub fn dissect_segment(
 ) -> Result<SegmentSurvey> {
     let len = file.len().context("read the length of", path)?;
     let out = SegmentSurvey { len, ..SegmentSurvey::default() };
-    let mut walk = Walk { file, path, depth, visit, out };
+    let mut walk = Walk { file, path, depth, visit, out, trailer_flip: None };
     walk.header()?;
     walk.trailer()?;
     let contents = walk.frames()?;
@@ -200,14 +205,30 @@ impl Walk<'_> {
     fn trailer(&mut self) -> Result<()> {
         let at = self.out.len.checked_sub(TRAILER_LEN as u64);
         let Some(at) = at.filter(|at| *at >= SEGMENT_HEADER_LEN as u64) else { return Ok(()) };
-        let bytes = self.read(at, TRAILER_LEN)?;
-        let mut reader = Reader::new(&bytes);
-        let named = reader.bytes(16, "a trailer").and_then(|_| reader.u64("a salt"));
-        let Ok(named) = named else { return Ok(()) };
-        if let Ok(trailer) = Trailer::decode(&bytes, at, self.out.salt.unwrap_or(named)) {
-            self.out.salt = Some(trailer.salt);
-            self.out.next_sequence = trailer.sequence_first;
-            self.out.trailer = Some(trailer);
+        let mut bytes = self.read(at, TRAILER_LEN)?.to_vec();
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        for attempt in 0..2 {
+            let mut reader = Reader::new(&bytes);
+            let named = reader.bytes(16, "a trailer").and_then(|_| reader.u64("a salt"));
+            let Ok(named) = named else { return Ok(()) };
+            if let Ok(trailer) = Trailer::decode(&bytes, at, self.out.salt.unwrap_or(named)) {
+                self.out.salt = Some(trailer.salt);
+                self.out.next_sequence = trailer.sequence_first;
+                self.out.trailer = Some(trailer);
+                return Ok(());
+            }
+            if attempt > 0 {
+                self.trailer_flip = None;
+                return Ok(());
+            }
+            // With one bit turned back it says all that it said: the rest of the tail is found by it.
+            let body = TRAILER_LEN as u64 - 4;
+            let sum = Sum { numbers: vec![at], ranges: vec![(at, body)], at: at.saturating_add(body) };
+            let Some(flip) = self.flip(&sum)? else { return Ok(()) };
+            flip.mend(at, &mut bytes);
+            self.trailer_flip = Some(flip);
         }
         Ok(())
     }

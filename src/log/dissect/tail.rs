@@ -61,7 +61,10 @@ impl Walk<'_> {
             "changes {} to {}, {} contents",
             trailer.sequence_first, trailer.sequence_last, trailer.contents
         );
-        if !tail_is_whole(&**self.file, self.path, &trailer)? {
+        if let Some(flip) = self.trailer_flip {
+            part.state = PartState::Damaged("expected the checksum of the trailer".into());
+            part.flip = Some(flip);
+        } else if !tail_is_whole(&**self.file, self.path, &trailer)? {
             part.state = PartState::Damaged("expected the checksum of the tail".into());
         } else if seen.complete && seen.contents.len() as u64 != trailer.contents {
             let found = seen.contents.len();

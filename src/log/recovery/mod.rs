@@ -165,6 +165,37 @@ pub struct Recovered {
     pub file_number_max: u64,
 }
 
+/// Where the log ends, as far as can be told without writing anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSurvey {
+    /// The last sequence number.
+    pub sequence: u64,
+    /// The largest promise.
+    pub promise: Position,
+    /// What recovery would cut off.
+    pub cuts: Vec<Cut>,
+    /// Segment files that are not part of the log.
+    pub leftovers: Vec<Leftover>,
+    /// Segments behind those in `input.sealed`, in order.
+    pub chain: Vec<FileId>,
+}
+
+/// What [`recover`] would decide. Reads frames, hands nothing on and writes nothing.
+///
+/// # Errors
+/// As for [`recover`].
+pub fn survey(input: &RecoveryInput<'_>) -> Result<LogSurvey> {
+    let found = chain::find(input)?;
+    let last = found.chain.last();
+    Ok(LogSurvey {
+        sequence: last.map_or(found.known.sequence, |segment| segment.chain.next_sequence.saturating_sub(1)),
+        promise: found.promise,
+        cuts: found.cuts,
+        leftovers: found.leftovers,
+        chain: found.chain.iter().map(|segment| segment.active.header().id).collect(),
+    })
+}
+
 /// Finds the end of the log, makes everything before it durable and sealed, and hands every change behind `input.flushed` to
 /// `replay`, in order.
 ///
