@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Locked,
     /// The store takes no more writes: reopen it. What was in flight may or may not be there.
     Latched,
-    /// Bytes on disk are not what was written: run `check`, restore or repair.
+    /// Bytes on disk are not what was written: run `check`; then restore, rebuild (index and manifest) or repair.
     Corrupt,
     /// The operating system refused something.
     Io,

@@ -157,8 +157,18 @@ impl StoreBuilder {
     /// `Locked` if it is open elsewhere, `Corrupt` if it is damaged, `Unsupported` if a newer version wrote it, `Invalid` if
     /// there is no store, `Io`.
     pub fn open(self) -> Result<Store> {
-        let env = self.env.clone().unwrap_or_else(|| Env::os(self.options.background_threads));
-        open(self, env)
+        let env = self.environment();
+        open_locked(self, env, None)
+    }
+
+    /// Where it is opened: the operating system unless something else was given.
+    pub(crate) fn environment(&self) -> Env {
+        self.env.clone().unwrap_or_else(|| Env::os(self.options.background_threads))
+    }
+
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -172,7 +182,8 @@ pub enum AcceptClockSteps {
     AtOnce,
 }
 
-fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
+/// Opens with a lock that is held already, or takes it.
+pub(crate) fn open_locked(builder: StoreBuilder, env: Env, held: Option<StoreLock>) -> Result<Store> {
     let StoreBuilder { path, options, if_missing, read_only, env: given } = builder;
     let fs = env.fs.as_ref();
     let exists = fs.exists(&path).context("look for a store in", &path)?;
@@ -192,7 +203,7 @@ fn open(builder: StoreBuilder, env: Env) -> Result<Store> {
         }
     }
     let sharing = if read_only { LockMode::Shared } else { LockMode::Exclusive };
-    let lock = match StoreLock::acquire(&env, &path, sharing) {
+    let lock = match held.map_or_else(|| StoreLock::acquire(&env, &path, sharing), Ok) {
         Ok(lock) => Some(lock),
         // Reading needs no lock file where none can be made; a live writer could have made one.
         Err(Error::Io { source, .. })

@@ -77,6 +77,10 @@ pub enum Command {
     Compact(CompactArgs),
     /// Make a second store out of links to this one's files
     Checkpoint(CheckpointArgs),
+    /// Make manifest and index anew from the segments and packs alone
+    Rebuild(RebuildArgs),
+    /// Copy what can be saved of a damaged store into a new one; without --apply only say what that is
+    Repair(RepairArgs),
     /// Hide parts of revisions from ordinary reads
     Hide(HideArgs),
     /// Show again what was hidden
@@ -369,6 +373,29 @@ pub struct CheckpointArgs {
     pub store: PathBuf,
     /// Directory of the new store, which must not be there; on the same file system
     pub to: PathBuf,
+}
+
+/// `rebuild`
+#[derive(Args, Debug)]
+pub struct RebuildArgs {
+    /// Directory of the store; it may have lost its manifest
+    pub store: PathBuf,
+    /// Say what would be done and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `repair`
+#[derive(Args, Debug)]
+pub struct RepairArgs {
+    /// Directory of the damaged store, which is only read
+    pub store: PathBuf,
+    /// Directory of the new store, which must not be there
+    #[arg(long, value_name = "NEW")]
+    pub into: PathBuf,
+    /// Write the new store
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// `hide`, `show`

@@ -18,6 +18,8 @@ mod ls;
 mod man;
 mod progress;
 mod put;
+mod rebuild;
+mod repair;
 mod stats;
 
 use std::path::Path;
@@ -48,6 +50,8 @@ pub fn run(command: Command, global: &Global, out: &mut Out) -> Outcome {
         Command::Check(args) => check::run(&args, global, out),
         Command::Compact(args) => compact::run(&args, global, out),
         Command::Checkpoint(args) => checkpoint::run(&args, global, out),
+        Command::Rebuild(args) => rebuild::run(&args, global, out),
+        Command::Repair(args) => repair::run(&args, global, out),
         Command::Hide(args) => hide::hide(args, global, out),
         Command::Show(args) => hide::show(args, global, out),
         Command::Forget(args) => forget::forget(args, global, out),

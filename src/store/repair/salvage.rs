@@ -1,0 +1,516 @@
+//! Reading a damaged store: every change that is still said anywhere, in sequence order, and the contents that prove themselves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::{FileId, FileKind, Part};
+use crate::env::{Access, Env, File, read_at_most};
+use crate::error::IoContext;
+use crate::index::annotations;
+use crate::index::table::{TableItem, dissect_table};
+use crate::log::{Change, Locator, LoggedChange, SegmentItem, UnitHeader, VerifyDepth, dissect_segment};
+use crate::manifest::{State, dissect_manifest};
+use crate::model::{Address, Entity, Fields};
+use crate::pack::{PackItem, dissect_pack, read_group};
+use crate::store::Progress;
+use crate::{Error, Result};
+
+/// A change that is to be saved.
+pub(super) struct Entry {
+    pub change: LoggedChange,
+    /// Which of [`Salvage::files`] says so.
+    file: usize,
+    /// Only the index still had it.
+    pub from_index: bool,
+}
+
+/// A value file.
+struct ValueSource {
+    path: PathBuf,
+    kind: FileKind,
+    file: Arc<dyn File>,
+    salt: u64,
+    generation: u32,
+    /// Annotations were applied when it was made.
+    applied: bool,
+    /// The entities that it holds; (empty, empty): all.
+    entities: (Bytes, Bytes),
+    first: u64,
+    last: u64,
+    damaged: bool,
+    /// Where contents are, while the file is being copied.
+    units: BTreeMap<Address, Locator>,
+    groups: BTreeMap<Address, (u64, usize)>,
+}
+
+/// So many decoded groups are kept.
+const GROUPS_KEPT: usize = 16;
+
+pub(super) struct Salvage {
+    files: Vec<ValueSource>,
+    /// Changes of files that were opened and not given yet.
+    pending: BTreeMap<u64, Entry>,
+    next_file: usize,
+    from_index: BTreeMap<u64, LoggedChange>,
+    present: Ranges,
+    reused: BTreeSet<Address>,
+    pub last: u64,
+    /// The store's id, if any file still says it.
+    pub store: Option<[u8; 16]>,
+    /// The latest writer epoch.
+    pub epoch: u64,
+    /// Contents found in stretches without a valid frame: file and place.
+    strays: BTreeMap<Address, (usize, Locator)>,
+    group_cache: VecDeque<((usize, u64), Vec<(Address, Option<Bytes>)>)>,
+    damaged_tables: Vec<String>,
+}
+
+impl Salvage {
+    /// Looks through everything once.
+    pub fn survey(env: &Env, dir: &Path, progress: &mut Progress<'_>) -> Result<Self> {
+        let fs = env.fs.as_ref();
+        let listing = fs.read_dir(dir).context("list", dir)?;
+        let own: Vec<(FileId, FileKind)> = listing
+            .iter()
+            .filter(|entry| !entry.is_dir)
+            .filter_map(|entry| FileId::parse(&entry.name))
+            .collect();
+        let state = newest_state(env, dir, &own)?;
+        let mut salvage = Self {
+            files: Vec::new(),
+            pending: BTreeMap::new(),
+            next_file: 0,
+            from_index: BTreeMap::new(),
+            present: Ranges::default(),
+            reused: BTreeSet::new(),
+            last: 0,
+            store: None,
+            epoch: own.iter().map(|(id, _)| id.epoch).max().unwrap_or(0),
+            strays: BTreeMap::new(),
+            group_cache: VecDeque::new(),
+            damaged_tables: Vec::new(),
+        };
+        let mut store = state.as_ref().map(|state| state.store);
+        for (done, (id, kind)) in own.iter().enumerate() {
+            progress.step("survey", done as u64, own.len() as u64)?;
+            let gone = state
+                .as_ref()
+                .is_some_and(|state| state.obsolete.contains_key(id) || state.intents.contains_key(id));
+            if matches!(kind, FileKind::Segment | FileKind::Pack) && !gone {
+                let path = dir.join(id.file_name(*kind));
+                let file = fs.open(&path, Access::Read).context("open", &path)?;
+                salvage.survey_file(path, *kind, file, &mut store)?;
+            }
+        }
+        salvage.store = store;
+        salvage.files.sort_by_key(|file| (file.first, std::cmp::Reverse(file.generation)));
+        salvage.find_present()?;
+        let tables =
+            own.iter().filter(|(_, kind)| matches!(kind, FileKind::RevisionTable | FileKind::PlainTable));
+        for (id, kind) in tables {
+            let path = dir.join(id.file_name(*kind));
+            let file = fs.open(&path, Access::Read).context("open", &path)?;
+            salvage.survey_table(&path, &file, store)?;
+        }
+        Ok(salvage)
+    }
+
+    fn survey_file(
+        &mut self,
+        path: PathBuf,
+        kind: FileKind,
+        file: Arc<dyn File>,
+        store: &mut Option<[u8; 16]>,
+    ) -> Result<()> {
+        let mut source = ValueSource {
+            path,
+            kind,
+            file,
+            salt: 0,
+            generation: 0,
+            applied: false,
+            entities: (Bytes::new(), Bytes::new()),
+            first: u64::MAX,
+            last: 0,
+            damaged: false,
+            units: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        };
+        let (mut first, mut last, mut damaged) = (u64::MAX, 0, false);
+        let mut see = |sequence: u64| {
+            first = first.min(sequence);
+            last = last.max(sequence);
+        };
+        let look = |part: &Part, damaged: &mut bool| *damaged |= part.state.is_damage();
+        let common = match kind {
+            FileKind::Pack => {
+                let survey = dissect_pack(&source.file, &source.path, VerifyDepth::Stored, &mut |item| {
+                    match &item {
+                        PackItem::Part(part) => look(part, &mut damaged),
+                        PackItem::Directory(changes) => {
+                            changes.iter().for_each(|change| see(change.sequence))
+                        }
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+                source.salt = survey.salt;
+                // A pack that was being made when the process ended has no trailer and replaced nothing yet; one that lost it still has groups.
+                if let Some(header) = &survey.header {
+                    source.generation = header.generation;
+                    source.applied = header.annotation_watermark > 0;
+                    source.entities =
+                        (header.rectangle.entity_first.clone(), header.rectangle.entity_last.clone());
+                    first = first.min(header.rectangle.sequence_first);
+                    last = last.max(header.rectangle.sequence_last);
+                }
+                survey.common
+            }
+            _ => {
+                let survey = dissect_segment(&source.file, &source.path, VerifyDepth::Stored, &mut |item| {
+                    match &item {
+                        SegmentItem::Part(part) => look(part, &mut damaged),
+                        SegmentItem::Frame(_, records) => {
+                            records.iter().for_each(|record| see(record.change.sequence))
+                        }
+                        SegmentItem::Directory(changes) => {
+                            changes.iter().for_each(|change| see(change.sequence))
+                        }
+                        SegmentItem::Stray(locator) => see(locator.address.sequence),
+                    }
+                    Ok(())
+                })?;
+                survey.common
+            }
+        };
+        if let Some(common) = common {
+            // A file of another store that was put here by mistake is none of this one's.
+            if common.store != *store.get_or_insert(common.store) {
+                let name = source.path.file_name().map(|name| name.to_string_lossy().into_owned());
+                self.damaged_tables.extend(name.map(|name| format!("{name} (of another store: left out)")));
+                return Ok(());
+            }
+        }
+        (source.first, source.last, source.damaged) = (first, last, damaged);
+        if source.first <= source.last {
+            self.last = self.last.max(source.last);
+            self.files.push(source);
+        } else if damaged {
+            let name = source.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            self.damaged_tables.extend(name);
+        }
+        Ok(())
+    }
+
+    /// Goes through all changes once, to know which are there and which contents are used again.
+    fn find_present(&mut self) -> Result<()> {
+        while let Some(entry) = self.next()? {
+            self.present.add(entry.change.sequence);
+            if let Change::Revision { row, .. } = &entry.change.change {
+                self.note_reused(row.sequence, row.content.map(|content| content.address), &row.cold);
+            }
+        }
+        self.next_file = 0;
+        Ok(())
+    }
+
+    fn note_reused(&mut self, sequence: u64, main: Option<Address>, cold: &Bytes) {
+        let slots = Fields::decode(cold).map(|fields| fields.slots).unwrap_or_default();
+        let slots =
+            slots.into_iter().filter_map(|(_, reference)| reference.map(|reference| reference.address));
+        self.reused
+            .extend(main.into_iter().chain(slots).filter(|it| it.sequence != sequence && it.sequence != 0));
+    }
+
+    /// Rows and annotations of changes that no value file has any more.
+    fn survey_table(&mut self, path: &Path, file: &Arc<dyn File>, store: Option<[u8; 16]>) -> Result<()> {
+        let mut found: Vec<LoggedChange> = Vec::new();
+        let (present, mut damaged) = (&self.present, false);
+        let survey = dissect_table(file, path, &mut |item| {
+            match item {
+                TableItem::Part(part) => damaged |= part.state.is_damage(),
+                TableItem::Row(entity, row) if !present.has(row.sequence) => {
+                    let (sequence, commit_rest, commit_time) =
+                        (row.sequence, row.commit_rest, row.commit_time);
+                    let change = Change::Revision { entity, row, digests: Vec::new() };
+                    found.push(LoggedChange { sequence, commit_rest, commit_time, change });
+                }
+                TableItem::Pair(key, value) => {
+                    if let Ok(stored) = annotations::decode(&key, &value)
+                        && !present.has(stored.sequence)
+                    {
+                        let change = Change::Annotation(stored.annotation);
+                        let sequence = stored.sequence;
+                        found.push(LoggedChange { sequence, commit_rest: 0, commit_time: 0, change });
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if damaged && let Some(name) = path.file_name() {
+            self.damaged_tables.push(name.to_string_lossy().into_owned());
+        }
+        if survey.common.is_some_and(|common| store.is_some_and(|store| store != common.store)) {
+            return Ok(());
+        }
+        for change in found {
+            self.last = self.last.max(change.sequence);
+            if let Change::Revision { row, .. } = &change.change {
+                self.note_reused(row.sequence, row.content.map(|content| content.address), &row.cold);
+            }
+            self.from_index.insert(change.sequence, change);
+        }
+        Ok(())
+    }
+
+    /// Names of files in which something is damaged.
+    pub fn damaged_files(&self) -> Vec<String> {
+        let values = self.files.iter().filter(|file| file.damaged).filter_map(|file| file.path.file_name());
+        let mut names: Vec<String> = values.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.extend(self.damaged_tables.iter().cloned());
+        names
+    }
+
+    /// Changes of which nothing is left.
+    pub fn lost(&self) -> Vec<(u64, u64)> {
+        let mut known = self.present.clone();
+        self.from_index.keys().for_each(|sequence| known.add(*sequence));
+        known.missing(self.last)
+    }
+
+    /// Whether a content is used again by a later revision.
+    pub fn is_reused(&self, address: Address) -> bool {
+        self.reused.contains(&address)
+    }
+
+    /// The next change.
+    pub fn next(&mut self) -> Result<Option<Entry>> {
+        loop {
+            let first = self.pending.first_key_value().map(|(sequence, _)| *sequence);
+            let due = self
+                .files
+                .get(self.next_file)
+                .is_some_and(|file| first.is_none_or(|first| file.first <= first));
+            if due {
+                self.load(self.next_file)?;
+                self.next_file = self.next_file.saturating_add(1);
+                continue;
+            }
+            let indexed = self.from_index.first_key_value().map(|(sequence, _)| *sequence);
+            if let Some(sequence) = indexed.filter(|indexed| first.is_none_or(|first| *indexed < first)) {
+                let Some(mut change) = self.from_index.remove(&sequence) else { continue };
+                // An annotation's row does not say when it was made: between its neighbours.
+                if change.commit_time == 0 {
+                    change.commit_time =
+                        self.pending.values().next().map_or(0, |entry| entry.change.commit_time);
+                }
+                return Ok(Some(Entry { change, file: usize::MAX, from_index: true }));
+            }
+            let Some((_, entry)) = self.pending.pop_first() else { return Ok(None) };
+            return Ok(Some(entry));
+        }
+    }
+
+    /// Takes the changes of a file. Where two files have one, the higher generation counts.
+    fn load(&mut self, index: usize) -> Result<()> {
+        let Some(source) = self.files.get_mut(index) else { return Ok(()) };
+        let mut changes: Vec<LoggedChange> = Vec::new();
+        let mut strays: Vec<Locator> = Vec::new();
+        let (mut units, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        match source.kind {
+            FileKind::Pack => {
+                dissect_pack(&source.file, &source.path, VerifyDepth::Stored, &mut |item| {
+                    match item {
+                        PackItem::Group(at, header) => {
+                            let members = header.members.iter().enumerate();
+                            groups.extend(members.map(|(index, member)| (member.address, (at, index))));
+                        }
+                        PackItem::Directory(all) => changes.extend(all),
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+            }
+            _ => {
+                dissect_segment(&source.file, &source.path, VerifyDepth::Stored, &mut |item| {
+                    match item {
+                        SegmentItem::Frame(_, records) => {
+                            for record in records {
+                                let contents = record.contents.iter();
+                                units.extend(
+                                    contents.map(|content| (content.locator.address, content.locator)),
+                                );
+                                changes.push(record.change);
+                            }
+                        }
+                        // What a sound frame said already.
+                        SegmentItem::Directory(all) => changes.extend(all),
+                        SegmentItem::Stray(locator) => strays.push(locator),
+                        SegmentItem::Part(_) => {}
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        source.units = units;
+        source.groups = groups;
+        let (generation, from) = (source.generation, source.first);
+        // What ends before this one begins is copied.
+        for done in self.files.iter_mut().filter(|file| file.last < from) {
+            done.units.clear();
+            done.groups.clear();
+        }
+        for locator in strays {
+            self.strays.entry(locator.address).or_insert((index, locator));
+        }
+        for change in changes {
+            let held = self.pending.get(&change.sequence).and_then(|entry| self.files.get(entry.file));
+            let newer = held.is_none_or(|held| held.generation < generation);
+            if newer && !self.is_superseded(index, &change) {
+                let entry = Entry { file: index, from_index: false, change };
+                self.pending.insert(entry.change.sequence, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a pack with annotations applied holds the change: what it replaced does not count any more.
+    fn is_superseded(&self, index: usize, change: &LoggedChange) -> bool {
+        let entity = match &change.change {
+            Change::Revision { entity, .. } => entity,
+            Change::Annotation(annotation) => &annotation.entity,
+        };
+        let own = self.files.get(index).map_or(0, |file| file.generation);
+        self.files.iter().any(|file| {
+            file.applied
+                && file.generation > own
+                && (file.first..=file.last).contains(&change.sequence)
+                && inside(&file.entities, entity)
+        })
+    }
+
+    /// A content, if it is what was written.
+    pub fn content(&mut self, entry: &Entry, address: Address) -> Result<Option<Bytes>> {
+        let own = self.files.get(entry.file);
+        if let Some(locator) = own.and_then(|file| file.units.get(&address).copied())
+            && let Some(raw) = self.unit(entry.file, locator)?
+        {
+            return Ok(Some(raw));
+        }
+        // Where only the index or a directory has the change, any file may have the content.
+        for file in 0..self.files.len() {
+            let Some(place) = self.files.get(file).and_then(|file| file.groups.get(&address).copied()) else {
+                continue;
+            };
+            if let Some(raw) = self.member(file, place.0, address)? {
+                return Ok(Some(raw));
+            }
+        }
+        if let Some((file, locator)) = self.strays.get(&address).copied() {
+            return self.unit(file, locator);
+        }
+        let other = self.files.iter().position(|file| file.units.contains_key(&address));
+        let other = other.filter(|other| *other != entry.file);
+        match other.and_then(|other| Some((other, *self.files.get(other)?.units.get(&address)?))) {
+            Some((file, locator)) => self.unit(file, locator),
+            None => Ok(None),
+        }
+    }
+
+    fn unit(&self, file: usize, locator: Locator) -> Result<Option<Bytes>> {
+        let Some(source) = self.files.get(file) else { return Ok(None) };
+        let mut bytes = vec![0; locator.len as usize];
+        let n = read_at_most(&*source.file, &mut bytes, locator.offset).context("read", &source.path)?;
+        bytes.truncate(n);
+        Ok(UnitHeader::open(&Bytes::from(bytes), locator.address).ok())
+    }
+
+    fn member(&mut self, file: usize, at: u64, address: Address) -> Result<Option<Bytes>> {
+        let key = (file, at);
+        if !self.group_cache.iter().any(|(held, _)| *held == key) {
+            let Some(source) = self.files.get(file) else { return Ok(None) };
+            let members = match read_group(&*source.file, &source.path, at, source.salt) {
+                Ok(members) => members,
+                Err(Error::Corrupt(_)) => Vec::new(),
+                Err(error) => return Err(error),
+            };
+            self.group_cache.push_back((key, members));
+            if self.group_cache.len() > GROUPS_KEPT {
+                self.group_cache.pop_front();
+            }
+        }
+        let members = self.group_cache.iter().find(|(held, _)| *held == key).map(|(_, members)| members);
+        Ok(members.and_then(|members| members.iter().find(|(member, _)| *member == address)?.1.clone()))
+    }
+}
+
+fn inside(entities: &(Bytes, Bytes), entity: &Entity) -> bool {
+    let name = entity.as_bytes();
+    name >= &entities.0[..] && (entities.1.is_empty() || name <= &entities.1[..])
+}
+
+/// What the newest manifest says that has a snapshot, as far as it can be read.
+fn newest_state(env: &Env, dir: &Path, own: &[(FileId, FileKind)]) -> Result<Option<State>> {
+    let mut manifests: Vec<FileId> =
+        own.iter().filter(|(_, kind)| *kind == FileKind::Manifest).map(|(id, _)| *id).collect();
+    manifests.sort_unstable_by_key(|id| std::cmp::Reverse((id.number, id.epoch)));
+    for id in manifests {
+        let path = dir.join(id.file_name(FileKind::Manifest));
+        let file = env.fs.open(&path, Access::Read).context("open", &path)?;
+        let len = file.len().context("read the length of", &path)?.min(2 << 30);
+        let mut bytes = vec![0; len as usize];
+        let n = read_at_most(&*file, &mut bytes, 0).context("read", &path)?;
+        bytes.truncate(n);
+        let survey = dissect_manifest(&path, &bytes, &mut |_| Ok(()))?;
+        if survey.has_snapshot {
+            return Ok(Some(survey.state));
+        }
+    }
+    Ok(None)
+}
+
+/// A set of numbers that mostly follow each other.
+#[derive(Clone, Debug, Default)]
+struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    fn has(&self, n: u64) -> bool {
+        self.0.range(..=n).next_back().is_some_and(|(_, last)| n <= *last)
+    }
+
+    fn add(&mut self, n: u64) {
+        if self.has(n) {
+            return;
+        }
+        let (mut first, mut last) = (n, n);
+        if let Some((before, end)) = self.0.range(..n).next_back().map(|(first, last)| (*first, *last))
+            && end.saturating_add(1) == n
+        {
+            first = before;
+        }
+        if let Some(end) = self.0.remove(&n.saturating_add(1)) {
+            last = end;
+        }
+        self.0.insert(first, last);
+    }
+
+    /// Ranges from 1 to `last` that are not in it.
+    fn missing(&self, last: u64) -> Vec<(u64, u64)> {
+        let mut missing = Vec::new();
+        let mut next = 1_u64;
+        for (first, end) in &self.0 {
+            if *first > next {
+                missing.push((next, first.saturating_sub(1)));
+            }
+            next = end.saturating_add(1);
+        }
+        if next <= last {
+            missing.push((next, last));
+        }
+        missing
+    }
+}
