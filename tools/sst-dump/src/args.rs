@@ -34,6 +34,175 @@ pub enum Verb {
     Scan(ScanArgs),
     /// Print numbers and histograms of a file or a store
     Properties(PathArgs),
+    /// Check everything that can be checked, past damage
+    Verify(VerifyArgs),
+    /// Show what the manifest says, edit by edit
+    Manifest(ManifestArgs),
+    /// Show everywhere a revision is mentioned
+    Trace(TraceArgs),
+    /// Show what a read looks at, probe by probe
+    Explain(ExplainArgs),
+    /// Show where the bytes are
+    Space(SpaceArgs),
+    /// Show the frames of the log; gaps, duplicate tails and broken promises
+    Log(LogArgs),
+    /// Compare the index with what the value files say it must be
+    DiffIndex(DiffIndexArgs),
+    /// Show levels, tables, packs and segments; with --html over time, as a page for a browser
+    Lsm(LsmArgs),
+    /// Try other ways to compress the store's contents, on a sample
+    Recompress(RecompressArgs),
+    /// Measure reads of the store's own files, from the disk and from memory
+    IoBench(IoBenchArgs),
+}
+
+/// `lsm`
+#[derive(Args, Debug)]
+pub struct LsmArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Write a page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// `recompress`
+#[derive(Args, Debug)]
+pub struct RecompressArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Size of the sample, uncompressed
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub sample_mib: u64,
+    /// Begin with no further way after so many seconds
+    #[arg(long, value_name = "N", default_value = "60")]
+    pub seconds: u64,
+}
+
+/// `io-bench`
+#[derive(Args, Debug)]
+pub struct IoBenchArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Reads of each length
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub reads: usize,
+}
+
+/// `verify`
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// A file of a store, or the directory of one
+    pub path: PathBuf,
+    /// Do not decode contents: checksums over stored bytes only
+    #[arg(long)]
+    pub stored: bool,
+}
+
+/// `manifest`
+#[derive(Args, Debug)]
+pub struct ManifestArgs {
+    /// What to show.
+    #[command(subcommand)]
+    pub verb: ManifestVerb,
+}
+
+/// What to show of a manifest.
+#[derive(Debug, Subcommand)]
+pub enum ManifestVerb {
+    /// Every edit
+    Dump(PathArgs),
+    /// What it comes to
+    Summarize(PathArgs),
+    /// Its rules and checksums
+    Check(PathArgs),
+    /// What it came to with a commit
+    At(AtArgs),
+}
+
+/// `manifest at`
+#[derive(Args, Debug)]
+pub struct AtArgs {
+    /// A manifest, or the directory of a store
+    pub path: PathBuf,
+    /// Number of the commit
+    pub edit: u64,
+}
+
+/// `trace`
+#[derive(Args, Debug)]
+pub struct TraceArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Name of the entity
+    pub entity: OsString,
+    /// Only this revision
+    #[arg(long, value_name = "N")]
+    pub rev: Option<u64>,
+}
+
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Read {
+    /// The head, or a revision
+    Get,
+    /// All revisions
+    History,
+    /// The newest revision at a point
+    AsOf,
+}
+
+/// `explain`
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// What is read
+    pub read: Read,
+    /// Name of the entity
+    pub entity: OsString,
+    /// With get: this revision
+    #[arg(long, value_name = "N")]
+    pub rev: Option<u64>,
+    /// With as-of: a sequence number, @SECONDS, RFC 3339 or a date
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub at: Option<String>,
+}
+
+/// `space`
+#[derive(Args, Debug)]
+pub struct SpaceArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+}
+
+/// `log`
+#[derive(Args, Debug)]
+pub struct LogArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Only the last frames
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10")]
+    pub tail: Option<u64>,
+    /// Go on with changes as they become durable, also while another process writes
+    #[arg(long)]
+    pub follow: bool,
+    /// With --follow: begin behind this change
+    #[arg(long, value_name = "SEQ", requires = "follow")]
+    pub since: Option<u64>,
+    /// With --follow: end after so many seconds
+    #[arg(long, value_name = "N", requires = "follow")]
+    pub seconds: Option<u64>,
+}
+
+/// `diff-index`
+#[derive(Args, Debug)]
+pub struct DiffIndexArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Changes that are compared at a time: about 100 bytes of memory each
+    #[arg(long, value_name = "N")]
+    pub window: Option<u64>,
 }
 
 /// A file or the directory of a store.

@@ -91,6 +91,8 @@ pub struct Summary {
     pub sequences: Option<(u64, u64)>,
     /// Whether it ends in a valid trailer or footer, and will not change any more.
     pub finished: bool,
+    /// It was listed and is gone: a store that is being written to replaced it.
+    pub vanished: bool,
 }
 
 /// The file kind's one word.
@@ -145,6 +147,7 @@ pub fn walk(
         filter: None,
         sequences: None,
         finished: false,
+        vanished: false,
     };
     let mut stopped = None;
     let walked = match kind {
@@ -163,6 +166,31 @@ pub fn walk(
     match (stopped, walked) {
         (Some(failure), _) => Err(failure),
         (None, walked) => Ok(walked.map(|()| summary)?),
+    }
+}
+
+/// [`walk`] for a file that was found in a store's directory, which a writer may have replaced meanwhile: then there is nothing to see.
+pub fn walk_listed(
+    fs: &dyn Fs,
+    path: &Path,
+    depth: Depth,
+    visit: &mut dyn FnMut(Item) -> Outcome,
+) -> Outcome<Summary> {
+    let gone = || Summary {
+        path: path.to_path_buf(),
+        kind: None,
+        named: None,
+        common: None,
+        len: 0,
+        facts: Vec::new(),
+        filter: None,
+        sequences: None,
+        finished: false,
+        vanished: true,
+    };
+    match walk(fs, path, depth, visit) {
+        Err(Failure::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(gone()),
+        other => other,
     }
 }
 
@@ -196,6 +224,7 @@ fn segment(
             hand.on(Item::Frame(frame))?;
             records.into_iter().try_for_each(|record| hand.on(Item::Change(record.change, record.contents)))
         }
+        SegmentItem::Stray(_) => Ok(()),
         SegmentItem::Directory(changes) => {
             changes.into_iter().try_for_each(|change| hand.on(Item::Listed(change)))
         }

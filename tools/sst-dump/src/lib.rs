@@ -14,16 +14,20 @@
 )]
 
 pub mod args;
+pub mod diff;
 pub mod file;
 mod names;
+pub mod recorded;
 pub mod show;
 pub mod store;
+pub mod tables;
 pub mod verbs;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
-use recension::env::Env;
+use recension::env::{Env, OsFs};
 use recension_cli::exit;
 use recension_cli::output::Out;
 
@@ -46,7 +50,11 @@ pub fn run() -> ExitCode {
         }
     };
     let mut out = Out::new(&cli.global);
-    let result = verbs::run(cli.verb, &Env::os(1), &cli.global, &mut out).and_then(|()| out.flush());
+    // Nothing that a verb does can write to a store.
+    let recorder = recorded::Recorder::default();
+    let fs = recorded::ReadOnlyFs::new(Arc::new(OsFs::new()), recorder.clone());
+    let env = Env { fs: Arc::new(fs), ..Env::os(1) };
+    let result = verbs::run(cli.verb, &env, &recorder, &cli.global, &mut out).and_then(|()| out.flush());
     match result {
         Ok(()) => ExitCode::from(exit::OK),
         Err(failure) => {

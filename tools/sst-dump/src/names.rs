@@ -44,7 +44,7 @@ impl Names {
             return Ok(());
         }
         for path in files {
-            file::walk(fs, path, Depth::Stored, &mut |item| {
+            file::walk_listed(fs, path, Depth::Stored, &mut |item| {
                 let found = match &item {
                     Item::Change(change, _) | Item::Listed(change) => {
                         let (entity, rev) = file::who(change);
@@ -77,7 +77,7 @@ impl Names {
 /// Goes through a file and keeps what is not sound, with the names of what it holds as far as the file itself tells them.
 pub fn findings(fs: &dyn Fs, path: &Path, depth: Depth) -> Outcome<(file::Summary, Vec<Part>)> {
     let mut parts = Vec::new();
-    let summary = file::walk(fs, path, depth, &mut |item| {
+    let summary = file::walk_listed(fs, path, depth, &mut |item| {
         if let Item::Part(part) = item
             && is_finding(&part.state)
         {

@@ -75,6 +75,11 @@ impl StoreFiles {
         Ok(found)
     }
 
+    /// Whether the store is another one by now: a writer is at work, and what was found may be an effect of that.
+    pub fn has_moved_on(&self, fs: &dyn Fs) -> bool {
+        Self::read(fs, &self.dir).is_ok_and(|now| now.state != self.state)
+    }
+
     /// What a file is to the store.
     pub fn role(&self, id: FileId, kind: FileKind) -> String {
         let Some(state) = &self.state else { return "?".into() };

@@ -12,7 +12,7 @@ use recension_cli::output::{Out, grouped};
 use recension_cli::table::properties;
 
 use crate::args::PathArgs;
-use crate::file::{self, Fact, Item, walk};
+use crate::file::{self, Fact, Item, walk_listed};
 use crate::show::{fact_into, fact_text, object};
 use crate::store::StoreFiles;
 
@@ -134,7 +134,7 @@ pub fn run(args: &PathArgs, env: &Env, global: &Global, out: &mut Out) -> Outcom
     let mut numbers = Numbers::default();
     let mut facts: Vec<(&'static str, Fact)> = Vec::new();
     for path in &paths {
-        let summary = walk(fs, path, Depth::Stored, &mut |item| {
+        let summary = walk_listed(fs, path, Depth::Stored, &mut |item| {
             numbers.item(item);
             Ok(())
         })?;

@@ -16,7 +16,7 @@ use recension_cli::output::{Object, Out};
 use recension_cli::{Global, time};
 
 use crate::args::{Formatter, ScanArgs};
-use crate::file::{self, Item, is_finding, open, own_files, read_unit, walk};
+use crate::file::{self, Item, is_finding, open, own_files, read_unit, walk_listed};
 use crate::show::{damaged, object, part_object};
 use crate::store::{StoreFiles, hex};
 
@@ -79,13 +79,17 @@ impl Scan<'_> {
     }
 
     fn file(&mut self, env: &Env, path: &Path) -> Outcome {
-        let file = open(&*env.fs, path)?;
+        let file = match open(&*env.fs, path) {
+            // A writer packed it meanwhile.
+            Err(Failure::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
         self.contents = self.args.values.map(|_| Arc::clone(&file));
         let depth = if self.args.values.is_some() { Depth::Contents } else { Depth::Stored };
         // A sealed segment says everything twice: the directory is read only where a frame is damaged.
         let mut hole: Vec<(u64, u64)> = Vec::new();
         let mut is_pack = false;
-        let summary = walk(&*env.fs, path, depth, &mut |item| {
+        let summary = walk_listed(&*env.fs, path, depth, &mut |item| {
             if self.is_full() {
                 return Err(Failure::Closed);
             }

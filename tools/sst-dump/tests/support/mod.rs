@@ -15,7 +15,7 @@ use recension::limits::Limits;
 use recension::log::SealedSegment;
 use recension::manifest::{State, ValueFileInfo};
 use recension::pack::{PackInput, PackOptions, PackRequest, Rectangle, pack};
-use recension::{Batch, Draft, Durability, Expect, FieldMask, Store};
+use recension::{Batch, Draft, Durability, Expect, FieldMask, Packing, Progress, Store};
 use serde_json::Value;
 
 /// Limits that make several blocks and segments out of a few hundred revisions.
@@ -70,15 +70,16 @@ fn put(store: &Store, entity: &str, draft: Draft) {
     store.commit_with(batch, Durability::Buffered).expect("written");
 }
 
-/// A closed store of its own making: several sealed segments, an active one, tables of both kinds.
+/// A closed store of its own making: tables of both kinds, an active segment; from 600 revisions on also packs and, behind them, sealed
+/// segments.
 pub fn store(dir: &Path, n: usize) -> PathBuf {
     let path = dir.join("s");
-    let store = Store::builder(&path)
-        .limits(small())
-        .promise_delay(std::time::Duration::from_millis(1))
-        .open()
-        .expect("a store");
+    let store = Store::builder(&path).limits(small()).packing(Packing::WhenAsked).open().expect("a store");
     fill(&store, n);
+    if n >= 600 {
+        store.pack(&mut Progress::new(&mut |_, _, _| true)).expect("packed");
+        fill(&store, n);
+    }
     store.flush().expect("flushed");
     store.close().expect("closed");
     path

@@ -1,0 +1,195 @@
+//! The index as it must be, made from the value files, against the one on disk. Bounded memory: a window of sequence numbers at a time.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use recension::codec::FileKind;
+use recension::env::Fs;
+use recension::index::annotations;
+use recension::log::{Change, LoggedChange};
+use recension::pack::Depth;
+use recension_cli::exit::Outcome;
+
+use crate::file::{self, Item};
+use crate::store::StoreFiles;
+
+/// Changes of a window: about 100 bytes of memory each.
+pub const WINDOW: u64 = 1 << 20;
+
+/// How index and log differ about a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The log has it, the index does not.
+    MissingInIndex,
+    /// The index has it, no value file does.
+    MissingInLog,
+    /// Both have it and say something else.
+    Differs,
+    /// The index has it more than once.
+    Twice,
+}
+
+impl Difference {
+    /// A sentence.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::MissingInIndex => "is in the value files but not in the index",
+            Self::MissingInLog => "is in the index but in no value file",
+            Self::Differs => "is not the same in index and value files",
+            Self::Twice => "is in the index more than once",
+        }
+    }
+
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MissingInIndex => "missing_in_index",
+            Self::MissingInLog => "missing_in_log",
+            Self::Differs => "differs",
+            Self::Twice => "twice",
+        }
+    }
+}
+
+/// A change about which they differ.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// Whose it is.
+    pub entity: Bytes,
+    /// Its revision number; `None` for an annotation.
+    pub rev: Option<u64>,
+    /// How they differ.
+    pub difference: Difference,
+}
+
+/// What was compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// Changes of the value files that the index must have.
+    pub changes: u64,
+    /// Rows and annotations of the index.
+    pub rows: u64,
+    /// Where they differ.
+    pub differences: u64,
+    /// Windows that it took.
+    pub windows: u64,
+    /// A writer replaced a file meanwhile: what differs may be an effect of that. Look again.
+    pub vanished: bool,
+}
+
+/// What is known of a change in the window.
+struct Known {
+    fingerprint: u64,
+    seen: bool,
+}
+
+/// Compares. Only what was flushed is in the tables: changes behind that are not looked at.
+pub fn diff(
+    fs: &dyn Fs,
+    files: &StoreFiles,
+    window: u64,
+    found: &mut dyn FnMut(Found) -> Outcome,
+) -> Outcome<Report> {
+    let Some(state) = &files.state else { return Ok(Report::default()) };
+    let flushed = |keyspace: u16| state.flushed.get(&keyspace).copied().unwrap_or(0);
+    let end = flushed(0).max(flushed(1));
+    let mut report = Report::default();
+    let mut first = 1;
+    while first <= end {
+        let last = end.min(first.saturating_add(window.max(1)).saturating_sub(1));
+        report.windows += 1;
+        let inside = |from: u64, to: u64| from <= last && to >= first;
+        let mut known: BTreeMap<u64, Known> = BTreeMap::new();
+        for (id, kind, _) in &files.files {
+            if !matches!(kind, FileKind::Segment | FileKind::Pack) {
+                continue;
+            }
+            let listed = state.value_files.get(id);
+            if listed.is_some_and(|info| !inside(info.sequence_first, info.sequence_last))
+                || state.obsolete.contains_key(id)
+            {
+                continue;
+            }
+            let mut take = |change: &LoggedChange| {
+                let keyspace = u16::from(matches!(change.change, Change::Annotation(_)));
+                if (first..=last).contains(&change.sequence) && change.sequence <= flushed(keyspace) {
+                    known.insert(change.sequence, Known { fingerprint: change.fingerprint(), seen: false });
+                }
+            };
+            let walked =
+                file::walk_listed(fs, &files.dir.join(id.file_name(*kind)), Depth::Stored, &mut |item| {
+                    if let Item::Change(change, _) | Item::Listed(change) = &item {
+                        take(change);
+                    }
+                    Ok(())
+                })?;
+            report.vanished |= walked.vanished;
+        }
+        report.changes += known.len() as u64;
+        for table in state.tables.values().filter(|table| inside(table.sequence_first, table.sequence_last)) {
+            let path = files.dir.join(table.id.file_name(table.kind()));
+            let walked = file::walk_listed(fs, &path, Depth::Stored, &mut |item| {
+                let (sequence, fingerprint, entity, rev) = match &item {
+                    Item::Row(entity, row) => {
+                        (row.sequence, row.fingerprint(entity), entity.bytes().clone(), Some(row.number))
+                    }
+                    Item::Pair(key, value) => match annotations::decode(key, value) {
+                        Ok(stored) => {
+                            let entity = stored.annotation.entity.bytes().clone();
+                            (stored.sequence, stored.annotation.fingerprint(stored.sequence), entity, None)
+                        }
+                        Err(_) => return Ok(()),
+                    },
+                    _ => return Ok(()),
+                };
+                if !(first..=last).contains(&sequence) {
+                    return Ok(());
+                }
+                report.rows += 1;
+                let difference = match known.get_mut(&sequence) {
+                    None => Some(Difference::MissingInLog),
+                    Some(known) if known.seen => Some(Difference::Twice),
+                    Some(known) => {
+                        known.seen = true;
+                        (known.fingerprint != fingerprint).then_some(Difference::Differs)
+                    }
+                };
+                let Some(difference) = difference else { return Ok(()) };
+                report.differences += 1;
+                found(Found { sequence, entity, rev, difference })
+            })?;
+            report.vanished |= walked.vanished;
+        }
+        known.retain(|_, known| !known.seen);
+        report.differences += known.len() as u64;
+        if !known.is_empty() {
+            name_missing(fs, files, &known, found)?;
+        }
+        first = last.saturating_add(1);
+    }
+    Ok(report)
+}
+
+/// A second look at the value files, for the names of what the index lacks.
+fn name_missing(
+    fs: &dyn Fs,
+    files: &StoreFiles,
+    known: &BTreeMap<u64, Known>,
+    found: &mut dyn FnMut(Found) -> Outcome,
+) -> Outcome {
+    let mut told = std::collections::BTreeSet::new();
+    for path in files.value_files() {
+        file::walk_listed(fs, &path, Depth::Stored, &mut |item| {
+            let (Item::Change(change, _) | Item::Listed(change)) = &item else { return Ok(()) };
+            if !known.contains_key(&change.sequence) || !told.insert(change.sequence) {
+                return Ok(());
+            }
+            let (entity, rev) = file::who(change);
+            let entity = entity.bytes().clone();
+            found(Found { sequence: change.sequence, entity, rev, difference: Difference::MissingInIndex })
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! `space`: where the bytes are, and what would give some back.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use recension::codec::{FileKind, PartState};
+use recension::env::Env;
+use recension::log::Change;
+use recension::model::Address;
+use recension::pack::Depth;
+use recension_cli::Global;
+use recension_cli::entity::shown;
+use recension_cli::exit::{Failure, Outcome};
+use recension_cli::output::{Out, grouped, size};
+use recension_cli::table::{Align, Table};
+
+use crate::args::SpaceArgs;
+use crate::file::{Item, kind_name, walk_listed};
+use crate::show::object;
+use crate::store::StoreFiles;
+
+/// Entities that are counted one by one; beyond, the lightest are given up and the list is approximate.
+const ENTITIES_MAX: usize = 1 << 18;
+/// How many of the heaviest are shown.
+const HEAVIEST: usize = 20;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    count: u64,
+    bytes: u64,
+    raw: u64,
+    live: u64,
+}
+
+impl Sum {
+    fn add(&mut self, bytes: u64, raw: u64, live: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+        self.raw += raw;
+        self.live += live;
+    }
+}
+
+#[derive(Default)]
+struct Space {
+    sections: BTreeMap<(&'static str, &'static str), Sum>,
+    prefixes: BTreeMap<Bytes, Sum>,
+    entities: BTreeMap<Bytes, Sum>,
+    given_up: bool,
+    unused: u64,
+}
+
+impl Space {
+    fn entity(&mut self, entity: &Bytes, bytes: u64, raw: u64) {
+        self.prefixes.entry(prefix(entity)).or_default().add(bytes, raw, 0);
+        self.entities.entry(entity.clone()).or_default().add(bytes, raw, 0);
+        if self.entities.len() > ENTITIES_MAX {
+            self.given_up = true;
+            let mut sizes: Vec<u64> = self.entities.values().map(|sum| sum.bytes).collect();
+            let middle = sizes.len() / 2;
+            let (_, median, _) = sizes.select_nth_unstable(middle);
+            let median = *median;
+            self.entities.retain(|_, sum| sum.bytes > median);
+        }
+    }
+}
+
+/// Up to the first of `:`, `/`, `+`, or the first character.
+fn prefix(entity: &Bytes) -> Bytes {
+    let end = entity.iter().position(|byte| matches!(byte, b':' | b'/' | b'+')).map_or(1, |at| at + 1);
+    entity.slice(..end.min(entity.len()))
+}
+
+pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
+    let files = StoreFiles::read(&*env.fs, &args.store)?;
+    if files.files.is_empty() {
+        return Err(Failure::NotFound(
+            "no_store",
+            format!("there are no files of a store in {}", args.store.display()),
+        ));
+    }
+    let mut space = Space::default();
+    let mut by_role: BTreeMap<String, Sum> = BTreeMap::new();
+    let mut rewards: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for (id, kind, len) in &files.files {
+        let role = files.role(*id, *kind);
+        let info = files.state.as_ref().and_then(|state| state.value_files.get(id));
+        let (raw, live) = info.map_or((0, *len), |info| (info.raw_bytes, info.live_bytes));
+        let tier = info
+            .filter(|info| info.kind == FileKind::Pack)
+            .map_or(String::new(), |info| format!(", generation {}", info.generation));
+        by_role.entry(role.clone() + &tier).or_default().add(*len, raw, live);
+        if let Some(info) = info {
+            *rewards.entry("dead bytes of value files").or_default() +=
+                info.stored_bytes.saturating_sub(info.live_bytes);
+            if info.kind == FileKind::Segment {
+                *rewards.entry("sealed segments that are not packed yet, in all").or_default() += len;
+            }
+        }
+        if role.starts_with("removed") || role.starts_with("announced") || role.contains("not the newest") {
+            *rewards.entry("files that are removed at the next open").or_default() += len;
+        }
+        let mut shares: BTreeMap<Address, u64> = BTreeMap::new();
+        walk_listed(&*env.fs, &args.store.join(id.file_name(*kind)), Depth::Stored, &mut |item| {
+            match item {
+                Item::Part(part) => {
+                    space
+                        .sections
+                        .entry((kind_name(Some(*kind)), part.kind))
+                        .or_default()
+                        .add(part.len, 0, 0);
+                    if part.state == PartState::Unused {
+                        space.unused += part.len;
+                    }
+                }
+                Item::Change(change, contents) => {
+                    let bytes = contents.iter().map(|content| u64::from(content.locator.len)).sum();
+                    let raw = contents.iter().map(|content| u64::from(content.raw_len)).sum();
+                    if let Change::Revision { entity, .. } = &change.change {
+                        space.entity(entity.bytes(), bytes, raw);
+                    }
+                }
+                Item::Group(_, header) => {
+                    for member in &header.members {
+                        let share = u64::from(member.raw_len).saturating_mul(u64::from(header.stored_len));
+                        shares.insert(member.address, share / u64::from(header.raw_len).max(1));
+                    }
+                }
+                Item::Listed(change) if *kind == FileKind::Pack => {
+                    if let Change::Revision { entity, row, digests } = &change.change {
+                        let slots = 0..digests.len() as u16;
+                        let bytes = slots
+                            .filter_map(|slot| shares.remove(&Address { sequence: change.sequence, slot }))
+                            .sum();
+                        let own = row.content.filter(|content| content.address.sequence == change.sequence);
+                        space.entity(entity.bytes(), bytes, own.map_or(0, |content| u64::from(content.len)));
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+    }
+    *rewards.entry("space reserved for the log, given back by close").or_default() += space.unused;
+    say(&space, &by_role, &rewards, global, out)
+}
+
+fn say(
+    space: &Space,
+    by_role: &BTreeMap<String, Sum>,
+    rewards: &BTreeMap<&'static str, u64>,
+    global: &Global,
+    out: &mut Out,
+) -> Outcome {
+    let total: u64 = by_role.values().map(|sum| sum.bytes).sum();
+    let share = |bytes: u64| format!("{:.1} %", bytes as f64 * 100.0 / total.max(1) as f64);
+    let mut heaviest: Vec<_> = space.entities.iter().collect();
+    heaviest.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.bytes));
+    heaviest.truncate(HEAVIEST);
+    let mut prefixes: Vec<_> = space.prefixes.iter().collect();
+    prefixes.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.bytes));
+    prefixes.truncate(HEAVIEST);
+    if global.json {
+        for (role, sum) in by_role {
+            let mut said = object("role");
+            said.text("role", role).number("files", sum.count).number("bytes", sum.bytes);
+            out.object(said.number("raw_bytes", sum.raw).number("live_bytes", sum.live))?;
+        }
+        for ((file, part), sum) in &space.sections {
+            let mut said = object("section");
+            out.object(
+                said.text("file_kind", file)
+                    .text("part", part)
+                    .number("count", sum.count)
+                    .number("bytes", sum.bytes),
+            )?;
+        }
+        for (kind, list) in [("prefix", &prefixes), ("entity", &heaviest)] {
+            for (name, sum) in list {
+                let mut said = object(kind);
+                said.bytes("name", name).number("contents", sum.count).number("stored_bytes", sum.bytes);
+                out.object(said.number("raw_bytes", sum.raw).flag("approximate", space.given_up))?;
+            }
+        }
+        for (what, bytes) in rewards {
+            out.object(object("reward").text("what", what).number("bytes", *bytes))?;
+        }
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        ("files", Align::Right),
+        ("bytes", Align::Right),
+        ("share", Align::Right),
+        ("raw", Align::Right),
+        ("what", Align::Left),
+    ]);
+    for (role, sum) in by_role {
+        let raw = if sum.raw > 0 { size(sum.raw) } else { String::new() };
+        table.row(out, vec![grouped(sum.count), grouped(sum.bytes), share(sum.bytes), raw, role.clone()])?;
+    }
+    table.row(out, vec![String::new(), grouped(total), "100 %".into(), String::new(), "all".into()])?;
+    table.end(out)?;
+    out.line("")?;
+    let mut table = Table::new(&[
+        ("parts", Align::Right),
+        ("bytes", Align::Right),
+        ("share", Align::Right),
+        ("part", Align::Left),
+    ]);
+    for ((file, part), sum) in &space.sections {
+        table.row(
+            out,
+            vec![grouped(sum.count), grouped(sum.bytes), share(sum.bytes), format!("{file}: {part}")],
+        )?;
+    }
+    table.end(out)?;
+    let about = if space.given_up { " (approximate: more entities than are counted)" } else { "" };
+    for (title, list) in [("by prefix", &prefixes), ("heaviest entities", &heaviest)] {
+        out.line("")?;
+        let mut table = Table::new(&[
+            ("changes", Align::Right),
+            ("stored", Align::Right),
+            ("raw", Align::Right),
+            (title, Align::Left),
+        ]);
+        for (name, sum) in list {
+            table.row(
+                out,
+                vec![grouped(sum.count), grouped(sum.bytes), grouped(sum.raw), shown(name) + about],
+            )?;
+        }
+        table.end(out)?;
+    }
+    out.line("")?;
+    out.line("what could be given back:")?;
+    rewards.iter().try_for_each(|(what, bytes)| out.line(&format!("  {:>12}  {what}", size(*bytes))))
+}
