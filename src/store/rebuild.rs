@@ -25,14 +25,14 @@ use bytes::Bytes;
 use super::Store;
 use super::open::{StoreBuilder, open_locked};
 use crate::codec::{FileHeader, FileId, FileKind};
-use crate::env::{Access, Env, read_at_most};
+use crate::env::{Access, Env, LockMode, read_at_most};
 use crate::error::IoContext;
 use crate::limits::Limits;
 use crate::log::{
     LeftoverKind, Position, RecoveryInput, RecoveryMode, SEGMENT_HEADER_LEN, SegmentHeader, ValueFile,
     describe_segment, survey,
 };
-use crate::manifest::{LockMode, Manifest, OpenMode, PackedEnd, State, StoreLock, ValueFileInfo};
+use crate::manifest::{Manifest, OpenMode, PackedEnd, State, StoreLock, ValueFileInfo};
 use crate::pack::{Pack, describe_pack};
 use crate::{Error, ErrorKind, Result};
 

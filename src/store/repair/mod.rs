@@ -21,12 +21,12 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{Progress, Store};
-use crate::env::{Env, HashMap};
+use crate::env::{Env, HashMap, LockMode};
 use crate::error::IoContext;
 use crate::index::entity_hash;
 use crate::limits::Limits;
 use crate::log::{Change, LoggedChange, MainContent, Numbers, RecordDraft, UnitDraft};
-use crate::manifest::{LockMode, StoreLock, prepare_dir};
+use crate::manifest::{StoreLock, prepare_dir};
 use crate::model::{Address, ContentRef, Digest, Fields, Flags, RevisionKind, Row};
 use crate::{Error, Result};
 use salvage::{Entry, Salvage};

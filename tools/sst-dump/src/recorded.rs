@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use recension::env::{Access, DirEntry, File, FileLock, Fs};
+use recension::env::{Access, DirEntry, File, FileLock, Fs, LockMode};
 
 /// A read that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Fs for ReadOnlyFs {
         self.inner.exists(path)
     }
 
-    fn try_lock(&self, _: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
+    fn try_lock(&self, _: &Path, _: LockMode) -> io::Result<Option<Box<dyn FileLock>>> {
         refused()
     }
 
