@@ -317,11 +317,15 @@ impl Found {
             header.predecessor_sequence == sequence && header.predecessor_checksum == newest.last_checksum
         });
         let id = behind.map(|header| header.predecessor).max().unwrap_or(newest.id);
-        let path = dir.join(newest.id.file_name(FileKind::Pack));
-        let pack: Arc<dyn ValueFile> = Arc::new(Pack::open(fs, &path, newest, &self.store, None)?);
+        // Packs of parts share a range of sequence numbers: one of them has the newest change.
         let mut commit_time = 0;
-        for change in pack.changes(sequence.saturating_sub(1), sequence) {
-            commit_time = change?.commit_time;
+        for info in chosen.iter().filter(|info| info.kind == FileKind::Pack && info.sequence_last == sequence)
+        {
+            let path = dir.join(info.id.file_name(FileKind::Pack));
+            let pack: Arc<dyn ValueFile> = Arc::new(Pack::open(fs, &path, info, &self.store, None)?);
+            for change in pack.changes(sequence.saturating_sub(1), sequence) {
+                commit_time = change?.commit_time;
+            }
         }
         // How long the segment was nobody knows any more; what this is used for is no promise of more than its header.
         let len = SEGMENT_HEADER_LEN as u64;
