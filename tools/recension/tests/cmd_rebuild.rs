@@ -10,7 +10,7 @@ use support::{Cli, lines};
 /// A store with history, tombstones, reverts, hidden and reused contents, over several opens.
 fn store() -> Cli {
     let cli = Cli::new();
-    cli.run_with(["import", "s", "-"], lines(700).as_bytes()).ok();
+    cli.run_with(["import", "s", "-", "--no-pack"], lines(700).as_bytes()).ok();
     cli.put("page 1", "any", "one more").ok();
     cli.run(["revert", "s", "page 1", "--to", "1", "--expect", "any"]).ok();
     cli.run(["delete", "s", "page 2", "--expect", "any"]).ok();
@@ -158,7 +158,7 @@ fn repair_saves_all_but_what_is_damaged_and_names_that() {
         cli.run(["check", &new, "--deep"]).ok();
         flip(&segment, at);
     }
-    assert!(lost_contents > 0, "some of the flips hit a content");
+    assert!(packed || lost_contents > 0, "some of the flips hit a content");
 }
 
 #[test]

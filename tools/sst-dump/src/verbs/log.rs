@@ -75,7 +75,8 @@ pub fn run(args: &LogArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome
     for (name, frame) in &last {
         say(name, frame, global, out)?;
     }
-    judge(&files, &summaries, &mut troubles);
+    // As it is now: segments that were read may have become packs meanwhile.
+    judge(&StoreFiles::read(&*env.fs, &args.store)?, &summaries, &mut troubles);
     for trouble in &troubles {
         match global.json {
             true => out.object(object("trouble").text("kind", trouble.kind).text("text", &trouble.text))?,
