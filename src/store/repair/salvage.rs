@@ -46,6 +46,11 @@ struct ValueSource {
     groups: BTreeMap<Address, (u64, usize)>,
 }
 
+/// Contents of a decoded group, each if it is what was put in.
+type Members = Vec<(Address, Option<Bytes>)>;
+/// A group that is kept: its file and place, and what it holds.
+type HeldGroup = ((usize, u64), Members);
+
 /// So many decoded groups are kept.
 const GROUPS_KEPT: usize = 16;
 
@@ -64,7 +69,7 @@ pub(super) struct Salvage {
     pub epoch: u64,
     /// Contents found in stretches without a valid frame: file and place.
     strays: BTreeMap<Address, (usize, Locator)>,
-    group_cache: VecDeque<((usize, u64), Vec<(Address, Option<Bytes>)>)>,
+    group_cache: VecDeque<HeldGroup>,
     damaged_tables: Vec<String>,
 }
 
