@@ -1,6 +1,6 @@
 //! `manifest`: what the manifest says, edit by edit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use recension::codec::{FileKind, Part};
 use recension::env::Env;
@@ -33,10 +33,10 @@ pub fn run(verb: &ManifestVerb, env: &Env, global: &Global, out: &mut Out) -> Ou
 }
 
 /// The file itself, or the newest one of a store.
-fn manifest_of(env: &Env, path: &PathBuf) -> Outcome<PathBuf> {
+fn manifest_of(env: &Env, path: &Path) -> Outcome<PathBuf> {
     let fs = &*env.fs;
     if !file::is_dir(fs, path)? {
-        return Ok(path.clone());
+        return Ok(path.to_path_buf());
     }
     let files = own_files(fs, path)?;
     let newest = files.iter().rfind(|(_, kind, _)| *kind == FileKind::Manifest);
@@ -49,7 +49,7 @@ fn manifest_of(env: &Env, path: &PathBuf) -> Outcome<PathBuf> {
     Ok(path.join(newest.0.file_name(FileKind::Manifest)))
 }
 
-fn damage(path: &std::path::Path, bad: u64) -> Outcome {
+fn damage(path: &Path, bad: u64) -> Outcome {
     match bad {
         0 => Ok(()),
         bad => Err(Failure::Damage(format!("{}: {}", path.display(), damaged(bad)))),
@@ -63,7 +63,7 @@ fn tell(part: &Part, global: &Global, out: &mut Out) -> Outcome {
     }
 }
 
-fn dump(path: &std::path::Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
+fn dump(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let mut bad = 0;
     walk(&*env.fs, path, Depth::Stored, &mut |item| match item {
         Item::Part(part) if is_finding(&part.state) => {
@@ -90,7 +90,7 @@ fn dump(path: &std::path::Path, env: &Env, global: &Global, out: &mut Out) -> Ou
 }
 
 /// The state behind a commit, or at the end.
-fn state_at(path: &std::path::Path, env: &Env, edit: Option<u64>) -> Outcome<(State, u64)> {
+fn state_at(path: &Path, env: &Env, edit: Option<u64>) -> Outcome<(State, u64)> {
     let mut found: Option<(State, u64)> = None;
     let mut first = None;
     walk(&*env.fs, path, Depth::Stored, &mut |item| {
@@ -173,7 +173,7 @@ fn say(state: &State, number: u64, global: &Global, out: &mut Out) -> Outcome {
     Ok(())
 }
 
-fn check(path: &std::path::Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
+fn check(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let (mut bad, mut commits) = (0, 0);
     let mut last: Option<Box<State>> = None;
     walk(&*env.fs, path, Depth::Stored, &mut |item| match item {
