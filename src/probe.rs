@@ -11,6 +11,7 @@ pub const ALL: &[&str] = &[
     "background: disk full, tried again",
     "background: writer slowed down for packing",
     "background: writer stopped for a flush",
+    "checkpoint: refused after a failed sync",
     "compaction: annotations",
     "compaction: into level 1",
     "compaction: into level 2 or below",

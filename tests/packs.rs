@@ -390,3 +390,22 @@ fn what_is_left_of_the_sources_of_a_merge_is_counted() {
     }
     panic!("it does not end");
 }
+
+#[test]
+fn parts_of_one_run_are_compressed_anew_each_within_its_bounds() {
+    let mut in_parts = 0;
+    for edits in (150..450).step_by(25) {
+        let env = SimEnv::new(12);
+        let store = builder(&env).open().unwrap();
+        write(&store, 0..edits);
+        // Ordinary merges: sometimes all that is left is one run of several parts.
+        store.pack(&mut Progress::new(&mut all)).unwrap();
+        env.jobs.run_until_idle(100_000);
+        in_parts += usize::from(store.stats().unwrap().packs.0 > 1);
+        store.compact(true, &mut Progress::new(&mut all)).unwrap();
+        has(&store, edits);
+        store.close().unwrap();
+        has(&builder(&env).open().unwrap(), edits);
+    }
+    assert!(in_parts > 2, "{in_parts}");
+}

@@ -92,3 +92,27 @@ fn a_commit_that_the_manifest_refused_latches_the_store() {
     let error = put(&store, "a", 1, Durability::Sync).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Latched);
 }
+
+#[test]
+fn after_a_failed_sync_above_a_checkpoint_there_is_none_until_the_store_is_opened_again() {
+    let machine = SimEnv::new(1);
+    machine.fs.panic_on_violation();
+    let store = builder(&machine).open().unwrap();
+    put(&store, "a", 100, Durability::Sync).unwrap();
+    // The name of `/copies/deep` is lost, and the next sync of `/copies` would not say so.
+    machine.fs.fail_next(FaultKind::SyncError, "/copies", 0);
+    let first = store.checkpoint("/copies/deep/one").unwrap_err();
+    machine.fs.heal();
+    let second = store.checkpoint("/copies/deep/two").unwrap_err();
+    assert_eq!((first.kind(), second.kind()), (ErrorKind::Io, ErrorKind::Io));
+    assert!(second.to_string().contains("opened again"), "{second}");
+    put(&store, "a", 100, Durability::Sync).expect("the store itself goes on");
+    store.close().unwrap();
+    drop(store);
+    let store = builder(&machine).open().unwrap();
+    store.checkpoint("/elsewhere/three").unwrap();
+    store.close().unwrap();
+    let machine = machine.crash(&CrashPolicy::NOTHING);
+    let copy = Store::builder("/elsewhere/three").env(machine.env()).limits(Limits::TINY).open().unwrap();
+    assert_eq!(copy.published(), 2);
+}

@@ -31,6 +31,11 @@ impl Inner {
         progress: &mut Progress<'_>,
     ) -> Result<CheckpointReport> {
         self.check_writable()?;
+        if let Some(Error::Io { path, source, .. }) = self.checkpoint_failed.get() {
+            probe!("checkpoint: refused after a failed sync");
+            let action = "make a checkpoint until this store was opened again (remove the directories made for the last one first), for names may be lost in";
+            return Err(Error::Io { action, path: path.clone(), source: source.clone() });
+        }
         let fs = &self.env.fs;
         if fs.exists(to).context("look for", to)? {
             return Err(Error::invalid(format!("{} exists already: name a new directory", to.display())));
@@ -71,7 +76,12 @@ impl Inner {
         progress: &mut Progress<'_>,
     ) -> Result<CheckpointReport> {
         let fs = &self.env.fs;
-        prepare_dir(fs.as_ref(), to)?;
+        prepare_dir(fs.as_ref(), to).inspect_err(|error| {
+            // The next sync of it would succeed and tell nothing of the names that this one lost: a directory above, made just now, may go.
+            if matches!(error, Error::Io { action: "sync the directory", .. }) {
+                let _ = self.checkpoint_failed.set(error.clone());
+            }
+        })?;
         let values = state.value_files.values().map(|file| (file.id, file.kind, file.len));
         let tables = state.tables.values().map(|table| (table.id, table.kind(), table.len));
         let mut report = CheckpointReport { sequence, files: 0, bytes: 0 };

@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) watch: Watch,
     /// The first failure; from then on no more writes.
     pub(crate) latch: OnceLock<Arc<str>>,
+    /// The first failed sync of the directories above a checkpoint: names in them may be lost, and a second sync would not say so.
+    pub(crate) checkpoint_failed: OnceLock<Error>,
     pub(crate) closed: AtomicBool,
     pub(crate) background: Background,
     /// Waiters for background work (a full queue of memtables).

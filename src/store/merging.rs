@@ -91,6 +91,14 @@ impl Merge {
     fn entity_first(&self) -> Bytes {
         self.inputs.iter().map(|file| file.entity_first.clone()).min().unwrap_or_default()
     }
+
+    /// The largest entity that may be in it; empty: no bound. A part of a run that is compressed anew has one: other parts begin behind it.
+    fn entity_last(&self) -> Bytes {
+        if self.inputs.iter().any(|file| file.entity_last.is_empty()) {
+            return Bytes::new();
+        }
+        self.inputs.iter().map(|file| file.entity_last.clone()).max().unwrap_or_default()
+    }
 }
 
 impl Inner {
@@ -332,7 +340,7 @@ impl Inner {
         }
     }
 
-    /// The largest entity of the next part; empty if it takes all that is left.
+    /// The largest entity of the next part: that of the whole merge if it takes all that is left.
     fn part_end(
         &self,
         merge: &Merge,
@@ -349,20 +357,23 @@ impl Inner {
         };
         // Without looking: the rectangles may have been cut, so this is more than there is.
         if parts(records, bytes) <= 1 {
-            return Ok(Bytes::new());
+            return Ok(merge.entity_last());
         }
-        let from = merge.entity_first();
+        let (from, last) = (merge.entity_first(), merge.entity_last());
+        let next = |ends: &[Bytes]| {
+            let inside = |end: &&Bytes| **end >= from && (last.is_empty() || **end < last);
+            ends.iter().find(inside).unwrap_or(&last).clone()
+        };
         {
             let plan = self.background.part_ends.lock();
             if plan.0 == (merge.first, merge.last) {
-                let next = plan.1.iter().find(|end| **end >= from);
-                return Ok(next.cloned().unwrap_or_default());
+                return Ok(next(&plan.1));
             }
         }
         let ends = self.plan_parts(merge, packs, (records, bytes), &parts, cancel)?;
-        let next = ends.iter().find(|end| **end >= from).cloned().unwrap_or_default();
+        let end = next(&ends);
         *self.background.part_ends.lock() = ((merge.first, merge.last), ends);
-        Ok(next)
+        Ok(end)
     }
 
     /// Where the parts end, from a sample of the entities weighed by their changes and the lengths of their contents.

@@ -114,6 +114,7 @@ impl Opening {
             durable: AtomicU64::new(last),
             watch: super::watch::Watch::default(),
             latch: OnceLock::new(),
+            checkpoint_failed: OnceLock::new(),
             closed: AtomicBool::new(false),
             background: Background::new(self.report),
             background_done: (Mutex::new(0), Condvar::new()),
