@@ -409,3 +409,28 @@ fn parts_of_one_run_are_compressed_anew_each_within_its_bounds() {
     }
     assert!(in_parts > 2, "{in_parts}");
 }
+
+#[test]
+fn a_full_compaction_that_was_stopped_between_parts_goes_on_after_further_writes() {
+    for stop_at in 2..40_u64 {
+        let env = SimEnv::new(stop_at);
+        let store = builder(&env).open().unwrap();
+        write(&store, 0..300);
+        let mut parts = 0;
+        let stopped = store.compact(
+            true,
+            &mut Progress::new(&mut |what, _, _| {
+                parts += u64::from(what == "merge");
+                parts < stop_at
+            }),
+        );
+        write(&store, 300..400);
+        store.compact(true, &mut Progress::new(&mut all)).unwrap();
+        let stats = store.stats().unwrap();
+        assert!(stats.packs.0 <= 6, "one run of a few parts: {stats:?}");
+        has(&store, 400);
+        if stopped.is_ok() {
+            return;
+        }
+    }
+}

@@ -164,6 +164,10 @@ impl Inner {
     /// What is left to do for the best layout: to merge everything into one run, then to compress better what was compressed fast.
     pub(crate) fn next_full_merge(&self) -> Result<Option<Merge>> {
         for stretch in self.stretches() {
+            // A merge that is half done first: what is left of its sources is cut in the manifest only, and would meet what was made of them.
+            if let Some(run) = stretch.iter().find(|run| !run.unfinished().is_empty()) {
+                return Ok(Merge::of(std::slice::from_ref(run), PackOptions::BEST));
+            }
             if let Some(merge) = Merge::of(&stretch, PackOptions::BEST) {
                 return Ok(Some(merge));
             }

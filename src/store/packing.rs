@@ -22,6 +22,7 @@ use super::Progress;
 use super::inner::Inner;
 use super::values::ValueEntry;
 use crate::codec::{FileId, FileKind};
+use crate::env::Access;
 use crate::error::IoContext;
 use crate::log::{SealedSegment, VerifyDepth};
 use crate::manifest::{Edit, PackedEnd, ValueFileInfo};
@@ -212,6 +213,10 @@ impl Inner {
             fs.sync_dir(dir).context("sync the directory", dir)?;
         }
         let entry = ValueEntry::open(&self.manifest, &info, Some(&self.cache))?;
+        // What was written is read from the disk, not from memory.
+        fs.open(&path, Access::Read)
+            .and_then(|file| file.drop_cache())
+            .context("drop the cached pages of", &path)?;
         entry.file.verify_stored(VerifyDepth::Stored, cancel)?;
         Ok((info, entry))
     }

@@ -181,6 +181,8 @@ struct Found {
     open: Vec<SegmentHeader>,
     packs: Vec<Candidate>,
     /// Why a pack cannot be used.
+    /// Segments whose header cannot be read: spare ones, or damaged.
+    nameless: Vec<FileId>,
     unreadable: Vec<Error>,
     epoch: u64,
 }
@@ -193,6 +195,7 @@ fn find(env: &Env, dir: &Path, own: &[(FileId, FileKind)], old: Option<&State>) 
         open: Vec::new(),
         packs: Vec::new(),
         unreadable: Vec::new(),
+        nameless: Vec::new(),
         epoch: old.map_or(1, |old| old.epoch),
     };
     let mut known = old.is_some();
@@ -210,8 +213,9 @@ fn find(env: &Env, dir: &Path, own: &[(FileId, FileKind)], old: Option<&State>) 
             Ok(common) => common,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 // A spare segment has no header yet; whether it is one is recovery's to judge.
-                if *kind == FileKind::Pack {
-                    found.unreadable.push(error);
+                match kind {
+                    FileKind::Pack => found.unreadable.push(error),
+                    _ => found.nameless.push(*id),
                 }
                 continue;
             }
@@ -240,11 +244,10 @@ fn find(env: &Env, dir: &Path, own: &[(FileId, FileKind)], old: Option<&State>) 
             Ok(Some(candidate)) if *kind == FileKind::Pack => found.packs.push(candidate),
             Ok(Some(candidate)) => found.segments.push(candidate),
             Ok(None) => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                if *kind == FileKind::Pack {
-                    found.unreadable.push(error);
-                }
-            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => match kind {
+                FileKind::Pack => found.unreadable.push(error),
+                _ => found.nameless.push(*id),
+            },
             Err(error) => return Err(error),
         }
     }
@@ -316,7 +319,17 @@ impl Found {
         let behind = headers.filter(|header| {
             header.predecessor_sequence == sequence && header.predecessor_checksum == newest.last_checksum
         });
-        let id = behind.map(|header| header.predecessor).max().unwrap_or(newest.id);
+        // If none names it, recovery has to look into every segment that may be behind it: those with higher numbers than its own. A pack's number
+        // says nothing, for it may have been made while the next segments were written.
+        let unnamed = || {
+            let segments = self.segments.iter().map(|segment| &segment.info);
+            let later = segments.filter(|info| info.sequence_last > sequence).map(|info| info.id.number);
+            let open = self.open.iter().map(|header| header.id.number);
+            let nameless = self.nameless.iter().map(|id| id.number);
+            let lowest = later.chain(open).chain(nameless).min().unwrap_or(u64::MAX);
+            FileId { number: newest.id.number.min(lowest.saturating_sub(1)), ..newest.id }
+        };
+        let id = behind.map(|header| header.predecessor).max().unwrap_or_else(unnamed);
         // Packs of parts share a range of sequence numbers: one of them has the newest change.
         let mut commit_time = 0;
         for info in chosen.iter().filter(|info| info.kind == FileKind::Pack && info.sequence_last == sequence)
