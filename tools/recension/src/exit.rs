@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::process::ExitCode;
 
 use recension::{Error, ErrorKind};
 
@@ -151,8 +152,24 @@ pub fn output(error: io::Error) -> Failure {
     }
 }
 
+/// Says what `clap` has to say instead of arguments: help and the version, or what is wrong with the command line.
+pub fn refused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Help and version. Where they cannot be printed there is nobody to tell.
+        let _ = error.print();
+        return ExitCode::from(OK);
+    }
+    // Whoever asked for objects gets one for this as well.
+    if std::env::args_os().any(|arg| arg == "--json") {
+        report_usage(&error.to_string());
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(USAGE)
+}
+
 /// A wrong command line as an object on standard error; the sentence is what stands before the first blank line.
-pub fn report_usage(text: &str) {
+fn report_usage(text: &str) {
     let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let sentence = lines.join(" ");
     let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);

@@ -36,20 +36,7 @@ pub use args::{ColorChoice, Global};
 pub fn run() -> ExitCode {
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            if !error.use_stderr() {
-                // Help and version. Where they cannot be printed there is nobody to tell.
-                let _ = error.print();
-                return ExitCode::from(exit::OK);
-            }
-            // Whoever asked for objects gets one for this as well.
-            if std::env::args_os().any(|arg| arg == "--json") {
-                exit::report_usage(&error.to_string());
-            } else {
-                let _ = error.print();
-            }
-            return ExitCode::from(exit::USAGE);
-        }
+        Err(error) => return exit::refused(&error),
     };
     let mut out = output::Out::new(&cli.global);
     let result = commands::run(cli.command, &cli.global, &mut out);

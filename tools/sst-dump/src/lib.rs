@@ -35,19 +35,7 @@ use recension_cli::output::Out;
 pub fn run() -> ExitCode {
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            if !error.use_stderr() {
-                // Help and version. Where they cannot be printed there is nobody to tell.
-                let _ = error.print();
-                return ExitCode::from(exit::OK);
-            }
-            if std::env::args_os().any(|arg| arg == "--json") {
-                exit::report_usage(&error.to_string());
-            } else {
-                let _ = error.print();
-            }
-            return ExitCode::from(exit::USAGE);
-        }
+        Err(error) => return exit::refused(&error),
     };
     let mut out = Out::new(&cli.global);
     // Nothing that a verb does can write to a store.

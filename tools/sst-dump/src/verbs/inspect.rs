@@ -102,6 +102,11 @@ pub fn finding(part: &Part, file: Option<&str>, out: &mut Out) -> Outcome {
         part.len,
         part.state.why().unwrap_or_default()
     ))?;
+    explained(part, out)
+}
+
+/// What mends a damaged part, and what it affects, below the line that names it.
+pub fn explained(part: &Part, out: &mut Out) -> Outcome {
     if let Some(flip) = &part.flip {
         out.line(&format!("    {flip}"))?;
     }

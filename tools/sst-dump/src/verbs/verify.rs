@@ -20,9 +20,10 @@ use crate::args::VerifyArgs;
 use crate::diff::{WINDOW, diff};
 use crate::file::{self, Item, is_finding, kind_name, walk_listed};
 use crate::names;
-use crate::show::{holds_into, holds_text, object};
+use crate::show::{holds_into, object};
 use crate::store::{StoreFiles, hex};
 use crate::tables::ReadTables;
+use crate::verbs::inspect::explained;
 
 /// Something that is not as it should be.
 struct Finding {
@@ -416,14 +417,7 @@ impl Verify<'_> {
                 finding.check,
                 part.state.why().unwrap_or_default()
             ))?;
-            if let Some(flip) = &part.flip {
-                out.line(&format!("    {flip}"))?;
-            }
-            let affected = holds_text(&part.holds);
-            if !affected.is_empty() {
-                let derived = if part.holds.derived { " (can be made again from the rest)" } else { "" };
-                out.line(&format!("    affected: {affected}{derived}"))?;
-            }
+            explained(part, out)?;
         }
         for note in &self.notes {
             match global.json {
