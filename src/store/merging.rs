@@ -444,7 +444,7 @@ fn ends_within(file: &ValueFileInfo, entity_last: &Bytes) -> bool {
 }
 
 /// The smallest key behind another.
-fn successor(key: &Bytes) -> Bytes {
+pub(super) fn successor(key: &Bytes) -> Bytes {
     let mut next = key.to_vec();
     next.push(0);
     next.into()

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  headers and trailers of all segments and packs
-//!        │ which of them make up the store: from change 1 on without a gap, the highest generation of each rectangle
+//!        │ which of them make up the store (`choose`): from change 1 on without a gap, the highest generation of each rectangle
 //!        ▼
 //!  new manifest, without tables, flushed up to 0 ──► opening replays everything, flushing as it goes
 //! ```
@@ -16,12 +16,13 @@
 //! 3. Value files are read and never written (but for a segment that a crash left without its tail, as at any opening).
 //! 4. A file that is superseded by a pack of a higher generation never comes back: what was forgotten in the pack stays forgotten.
 
+mod choose;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use self::choose::{choose, overlap};
 use super::Store;
 use super::open::{StoreBuilder, open_locked};
 use crate::codec::{FileHeader, FileId, FileKind};
@@ -30,7 +31,7 @@ use crate::error::IoContext;
 use crate::limits::Limits;
 use crate::log::{
     LeftoverKind, Position, RecoveryInput, RecoveryMode, SEGMENT_HEADER_LEN, SegmentHeader, ValueFile,
-    describe_segment, survey,
+    VerifyDepth, describe_segment, survey,
 };
 use crate::manifest::{Manifest, OpenMode, PackedEnd, State, StoreLock, ValueFileInfo};
 use crate::pack::{Pack, describe_pack};
@@ -94,6 +95,8 @@ struct Candidate {
     info: ValueFileInfo,
     /// Of a segment.
     header: Option<SegmentHeader>,
+    /// The old manifest names it.
+    installed: bool,
 }
 
 /// The new state. Writes nothing.
@@ -114,7 +117,9 @@ fn plan(env: &Env, dir: &Path) -> Result<(State, RebuildReport)> {
             dir.display()
         )));
     }
-    let (chosen, next) = found.choose();
+    found.leave_out_unfinished(fs, dir)?;
+    let (mut chosen, next) = choose(&found.packs, &found.segments);
+    found.account(fs, dir, &mut chosen, old.as_ref())?;
     // A pack that could not be used is no loss if the rest is complete; behind a gap it is.
     let behind = found.packs.iter().map(|pack| pack.info.sequence_last).max().unwrap_or(0);
     if behind >= next {
@@ -180,9 +185,9 @@ struct Found {
     /// Unsealed ones.
     open: Vec<SegmentHeader>,
     packs: Vec<Candidate>,
-    /// Why a pack cannot be used.
     /// Segments whose header cannot be read: spare ones, or damaged.
     nameless: Vec<FileId>,
+    /// Why a pack cannot be used.
     unreadable: Vec<Error>,
     epoch: u64,
 }
@@ -227,12 +232,12 @@ fn find(env: &Env, dir: &Path, own: &[(FileId, FileKind)], old: Option<&State>) 
         }
         common.require(&path, *kind, common.version, &found.store, *id)?;
         found.epoch = found.epoch.max(id.epoch);
+        let installed = old.is_some_and(|old| old.value_files.contains_key(id));
         let described = match kind {
-            FileKind::Pack => {
-                describe_pack(&*file, &path).map(|(_, info)| Some(Candidate { info, header: None }))
-            }
+            FileKind::Pack => describe_pack(&*file, &path)
+                .map(|(_, info)| Some(Candidate { info, header: None, installed })),
             _ => match describe_segment(&*file, &path) {
-                Ok((header, Some(info))) => Ok(Some(Candidate { info, header: Some(header) })),
+                Ok((header, Some(info))) => Ok(Some(Candidate { info, header: Some(header), installed })),
                 Ok((header, None)) => {
                     found.open.push(header);
                     Ok(None)
@@ -255,48 +260,34 @@ fn find(env: &Env, dir: &Path, own: &[(FileId, FileKind)], old: Option<&State>) 
 }
 
 impl Found {
-    /// The files that make up the store from change 1 on, and the first change that none of them has. Packs go before segments, higher
-    /// generations before lower ones.
-    fn choose(&mut self) -> (Vec<ValueFileInfo>, u64) {
-        self.packs.sort_by_key(|pack| std::cmp::Reverse((pack.info.generation, pack.info.id)));
-        let mut packs: Vec<ValueFileInfo> = Vec::new();
-        for pack in &self.packs {
-            if packs.iter().all(|other| !overlap(other, &pack.info)) {
-                packs.push(pack.info.clone());
-            }
-        }
-        let mut chosen: BTreeMap<(u64, Bytes), ValueFileInfo> = BTreeMap::new();
-        let mut next = 1_u64;
-        let mut checksum = None;
-        loop {
-            if let Some(last) = tiled(&packs, next) {
-                for pack in
-                    packs.iter().filter(|pack| pack.sequence_first <= next && next <= pack.sequence_last)
-                {
-                    checksum = Some(pack.last_checksum);
-                    chosen.insert((pack.sequence_first, pack.entity_first.clone()), pack.clone());
+    /// Without the old manifest nobody says whether a pack was finished: one that would take the place of files that are still there is read
+    /// through first. (The others are all there is of their changes.)
+    fn leave_out_unfinished(&mut self, fs: &dyn crate::env::Fs, dir: &Path) -> Result<()> {
+        let lower: Vec<ValueFileInfo> =
+            self.segments.iter().chain(&self.packs).map(|it| it.info.clone()).collect();
+        let mut sound = Vec::with_capacity(self.packs.len());
+        for pack in std::mem::take(&mut self.packs) {
+            let info = &pack.info;
+            let replaces = |other: &ValueFileInfo| {
+                overlap(other, info)
+                    && (other.kind == FileKind::Segment || other.generation < info.generation)
+            };
+            if !pack.installed && lower.iter().any(replaces) {
+                let path = dir.join(info.id.file_name(FileKind::Pack));
+                let read = Pack::open(fs, &path, info, &self.store, None)
+                    .and_then(|opened| opened.verify(VerifyDepth::Stored, &|| false));
+                match read {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                        self.unreadable.push(error);
+                        continue;
+                    }
+                    other => other?,
                 }
-                next = last.saturating_add(1);
-                continue;
             }
-            // Of several that follow the same change the newest is the log.
-            let follows = |segment: &&Candidate| {
-                segment.info.sequence_first == next
-                    && segment.info.records > 0
-                    && segment
-                        .header
-                        .is_some_and(|header| checksum.is_none_or(|sum| sum == header.predecessor_checksum))
-            };
-            let Some(segment) =
-                self.segments.iter().filter(follows).max_by_key(|segment| segment.info.id.number)
-            else {
-                break;
-            };
-            checksum = Some(segment.info.last_checksum);
-            next = segment.info.sequence_last.saturating_add(1);
-            chosen.insert((segment.info.sequence_first, Bytes::new()), segment.info.clone());
+            sound.push(pack);
         }
-        (chosen.into_values().collect(), next)
+        self.packs = sound;
+        Ok(())
     }
 
     /// The end of the newest pack, as the segment behind it names it.
@@ -345,6 +336,35 @@ impl Found {
         Ok(Some(PackedEnd { id, len, sequence, checksum: newest.last_checksum, commit_time }))
     }
 
+    /// What is still referred to was counted once: a file that is what it was keeps its account. Of one that is used in part it is counted again.
+    fn account(
+        &self,
+        fs: &dyn crate::env::Fs,
+        dir: &Path,
+        chosen: &mut [ValueFileInfo],
+        old: Option<&State>,
+    ) -> Result<()> {
+        for info in chosen {
+            let known = old.and_then(|old| old.value_files.get(&info.id));
+            match known {
+                Some(known) if (known.len, &known.entity_first) == (info.len, &info.entity_first) => {
+                    info.live_bytes = known.live_bytes;
+                }
+                _ if self
+                    .packs
+                    .iter()
+                    .any(|pack| pack.info.id == info.id && pack.info.entity_first != info.entity_first) =>
+                {
+                    let path = dir.join(info.id.file_name(FileKind::Pack));
+                    let pack = Pack::open(fs, &path, info, &self.store, None)?;
+                    info.live_bytes = pack.stored_bytes_from(&info.entity_first)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The new state.
     fn state(
         &self,
@@ -373,17 +393,12 @@ impl Found {
                 report.obsolete.push(id.file_name(*kind));
             }
         }
-        // What is still referred to was counted once; a file that is what it was keeps its account.
-        let accounted = |info: ValueFileInfo| match old.value_files.get(&info.id) {
-            Some(known) if known.len == info.len => ValueFileInfo { live_bytes: known.live_bytes, ..info },
-            _ => info,
-        };
         State {
             store: self.store,
             incarnation: env.rng.next_u64().max(1),
             epoch: self.epoch,
             next_file: old.next_file,
-            value_files: chosen.into_iter().map(|info| (info.id, accounted(info))).collect(),
+            value_files: chosen.into_iter().map(|info| (info.id, info)).collect(),
             promise: old.promise,
             packed_end,
             obsolete,
@@ -392,37 +407,5 @@ impl Found {
             kept: old.kept,
             ..State::default()
         }
-    }
-}
-
-/// Whether two rectangles have a change in common.
-fn overlap(a: &ValueFileInfo, b: &ValueFileInfo) -> bool {
-    let below = |last: &Bytes, first: &Bytes| !last.is_empty() && last < first;
-    a.sequence_first <= b.sequence_last
-        && b.sequence_first <= a.sequence_last
-        && !below(&a.entity_last, &b.entity_first)
-        && !below(&b.entity_last, &a.entity_first)
-}
-
-/// Up to where packs that hold change `at` cover all entities; `None` if they do not.
-fn tiled(packs: &[ValueFileInfo], at: u64) -> Option<u64> {
-    let mut active: Vec<&ValueFileInfo> =
-        packs.iter().filter(|pack| pack.sequence_first <= at && at <= pack.sequence_last).collect();
-    active.sort_by(|a, b| a.entity_first.cmp(&b.entity_first));
-    let mut expected: Option<Bytes> = Some(Bytes::new());
-    for pack in &active {
-        // Neighbours meet where the first key of one is the immediate successor of the last key of the other.
-        if expected.as_ref() != Some(&pack.entity_first) {
-            return None;
-        }
-        expected = (!pack.entity_last.is_empty()).then(|| {
-            let mut key = pack.entity_last.to_vec();
-            key.push(0);
-            Bytes::from(key)
-        });
-    }
-    match (active.is_empty(), expected) {
-        (false, None) => active.iter().map(|pack| pack.sequence_last).min(),
-        _ => None,
     }
 }
