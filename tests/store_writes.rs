@@ -175,6 +175,47 @@ fn a_retry_with_the_same_request_id_answers_with_the_first_revision() {
 }
 
 #[test]
+fn a_request_id_is_that_of_all_contents_and_of_what_a_revert_brings_back() {
+    let (_dir, store) = store();
+    let slots = |one: &'static str, two: &'static str| {
+        Draft::new("text").slot("one", Some(one.into())).slot("two", Some(two.into())).request_id([1; 16])
+    };
+    store.put("a", Expect::Absent, slots("x", "y")).unwrap();
+    let again = store.put("a", Expect::Absent, slots("x", "y")).unwrap();
+    assert_eq!(again.outcome(), Outcome::Replayed { revision: 1, sequence: 1 });
+    let without = Draft::new("text").slot("one", Some("x".into())).request_id([1; 16]);
+    let withheld = Draft::new("text").slot("one", Some("x".into())).slot("two", None).request_id([1; 16]);
+    let numbered = slots("x", "y").number(9);
+    for other in [slots("x", "z"), slots("y", "x"), without, withheld, numbered] {
+        let refused = store.put("a", Expect::Any, other).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    }
+
+    // Reverts: to another revision with the same contents is the same, to other contents is not.
+    for text in ["one", "two", "one"] {
+        store.put("b", Expect::Any, Draft::new(text)).unwrap();
+    }
+    let revert = |to| Draft::revert_to(to).request_id([2; 16]);
+    let first = store.put("b", Expect::Head(3), revert(1)).unwrap().outcome();
+    for to in [1, 3] {
+        let again = store.put("b", Expect::Head(3), revert(to)).unwrap();
+        assert_eq!(again.outcome().revision(), first.revision());
+    }
+    for other in [revert(2), revert(4), revert(7), Draft::undelete().request_id([2; 16])] {
+        assert_eq!(store.put("b", Expect::Head(3), other).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    // An undelete answers for itself, a put of other words in its place does not.
+    store.delete("b", Expect::Head(4)).unwrap();
+    let undelete = || Draft::undelete().request_id([3; 16]);
+    store.put("b", Expect::Head(5), undelete()).unwrap();
+    let again = store.put("b", Expect::Head(5), undelete()).unwrap();
+    assert!(matches!(again.outcome(), Outcome::Replayed { revision: 6, .. }), "{again:?}");
+    let put = store.put("b", Expect::Head(5), Draft::new("other").request_id([3; 16]));
+    assert_eq!(put.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
 fn what_breaks_a_limit_is_refused_by_name() {
     let (_dir, store) = store();
     let invalid = |error: recension::Error| assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");

@@ -1,6 +1,8 @@
 //! Making out the records of a batch, outside the critical section: reverts and undeletes find their content, `if_changed` compares,
 //! request ids are looked for. The result is a [`Plan`]: it holds as long as the heads that it was made with do.
 
+use bytes::Bytes;
+
 use super::draft::{Committed, Outcome};
 use super::heads::HeadInfo;
 use super::inner::Inner;
@@ -9,7 +11,8 @@ use crate::index::Order;
 use crate::limits;
 use crate::log::{FrameDraft, MainContent, RecordDraft};
 use crate::model::{
-    AnnotationKind, Bound, Digest, Entity, Expect, FieldMask, Fields, Flags, RevisionKind, Row,
+    Address, AnnotationKind, Bound, ContentRef, Digest, Entity, Expect, FieldMask, Fields, Flags,
+    RevisionKind, Row,
 };
 use crate::{Error, Result};
 
@@ -119,7 +122,7 @@ impl Inner {
                         "{entity}: the content to bring back is written in the same batch: put it again instead"
                     )));
                 }
-                let row = self.newest_live_row(entity, at)?.ok_or_else(|| {
+                let row = self.newest_live_row(entity, &Bound::at(at))?.ok_or_else(|| {
                     Error::invalid(format!("{entity} has no live revision to bring back: put a new one"))
                 })?;
                 self.reuse(entity, &row, earlier, &mut fields, &mut flags)?
@@ -241,9 +244,9 @@ impl Inner {
         }
     }
 
-    fn newest_live_row(&self, entity: &Entity, at: u64) -> Result<Option<Row>> {
+    fn newest_live_row(&self, entity: &Entity, bound: &Bound) -> Result<Option<Row>> {
         let gone = self.purged_to(entity)?;
-        for row in self.view().rows(entity, &Bound::at(at), Order::Descending) {
+        for row in self.view().rows(entity, bound, Order::Descending) {
             let row = row?;
             if row.number <= gone {
                 return Ok(None);
@@ -286,10 +289,7 @@ impl Inner {
             match found {
                 Some(row) => {
                     *nth += 1;
-                    // What is forgotten cannot be compared; the id alone has to do.
-                    let compares =
-                        !self.visibility(entity, row.number)?.forgotten.contains(FieldMask::CONTENT);
-                    if !same_write(write, &row, compares) {
+                    if !self.is_same_write(entity, write, &row, at)? {
                         return Err(reused_request(entity));
                     }
                     outcomes.push(Outcome::Replayed { revision: row.number, sequence: row.sequence });
@@ -326,6 +326,59 @@ impl Inner {
         }
         let last = first.saturating_add(records.len() as u64).saturating_sub(1);
         Ok(Some(Committed { sequence: last, outcomes }))
+    }
+
+    /// Whether a revision that was made under the write's request id is what the write would have made: the same kind with the same
+    /// contents, all slots of them, behind what it expects. What is forgotten cannot be compared; the id alone has to do.
+    fn is_same_write(&self, entity: &Entity, write: &PreparedWrite, row: &Row, at: u64) -> Result<bool> {
+        let behind = match write.expect {
+            Expect::Head(number) => row.number > number,
+            _ => true,
+        };
+        if !behind || write.kind() != row.kind || write.number.is_some_and(|number| number != row.number) {
+            return Ok(false);
+        }
+        let below = |number: u64| self.find_row(entity, &Bound { number, ..Bound::at(at) });
+        let wanted = match write.body {
+            PreparedBody::Tombstone => return Ok(true),
+            PreparedBody::Withheld => Some(Contents::new(None, &write.fields.slots)),
+            PreparedBody::Stored => {
+                let unit = write.units.first().ok_or_else(out_of_step)?;
+                let address = Address { sequence: 0, slot: 0 };
+                let main = ContentRef { address, len: unit.raw_len, tag: unit.digest.tag() };
+                Some(Contents::new(Some(main), &write.fields.slots))
+            }
+            PreparedBody::Reuse(number) => match below(number)? {
+                Some(to) if to.number == number && number < row.number && to.kind == RevisionKind::Put => {
+                    self.contents(entity, &to)?
+                }
+                _ => return Ok(false),
+            },
+            PreparedBody::Undelete => {
+                let before = below(row.number.saturating_sub(1))?;
+                if before.is_none_or(|before| before.kind != RevisionKind::Delete) {
+                    return Ok(false);
+                }
+                match self.newest_live_row(
+                    entity,
+                    &Bound { number: row.number.saturating_sub(1), ..Bound::at(at) },
+                )? {
+                    Some(live) => self.contents(entity, &live)?,
+                    None => return Ok(false),
+                }
+            }
+        };
+        let there = self.contents(entity, row)?;
+        Ok(wanted.is_none() || there.is_none() || wanted == there)
+    }
+
+    /// What contents a revision has; `None` if they are forgotten.
+    fn contents(&self, entity: &Entity, row: &Row) -> Result<Option<Contents>> {
+        if self.visibility(entity, row.number)?.forgotten.contains(FieldMask::CONTENT) {
+            return Ok(None);
+        }
+        let fields = Fields::decode(&row.cold).map_err(|bad| self.bad_fields(entity, row, bad))?;
+        Ok(Some(Contents::new(row.content, &fields.slots)))
     }
 
     /// Whether the records stand one behind the other from `first` on, and are all of their commit.
@@ -411,21 +464,19 @@ impl Earlier<'_> {
     }
 }
 
-/// Whether a revision is what this write would have made.
-fn same_write(write: &PreparedWrite, row: &Row, compares: bool) -> bool {
-    let same_number = match write.expect {
-        Expect::Head(number) => row.number > number,
-        _ => true,
-    };
-    let same_content = match (&write.body, write.units.first(), row.content) {
-        (PreparedBody::Stored, _, Some(_)) if !compares => true,
-        (PreparedBody::Stored, Some(unit), Some(content)) => {
-            unit.digest.tag() == content.tag && unit.raw_len == content.len
-        }
-        (PreparedBody::Stored, ..) => false,
-        _ => true,
-    };
-    same_number && same_content && write.kind() == row.kind
+/// The contents of a revision as a write would give them again: those of the same length and tag are the same ones.
+#[derive(PartialEq)]
+struct Contents {
+    main: Option<(u32, u64)>,
+    slots: Vec<(Bytes, Option<(u32, u64)>)>,
+}
+
+impl Contents {
+    fn new(main: Option<ContentRef>, slots: &[(Bytes, Option<ContentRef>)]) -> Self {
+        let said = |content: &ContentRef| (content.len, content.tag);
+        let slots = slots.iter().map(|(role, content)| (role.clone(), content.as_ref().map(said)));
+        Self { main: main.as_ref().map(said), slots: slots.collect() }
+    }
 }
 
 fn reused_request(entity: &Entity) -> Error {

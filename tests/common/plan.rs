@@ -101,8 +101,7 @@ impl Model {
             match rows.get(*nth) {
                 Some(seen) => {
                     *nth += 1;
-                    let forgotten = self.forgotten(entity, seen.rev.number);
-                    if !same(write, *expect, seen.rev, !forgotten.contains(FieldMask::CONTENT)) {
+                    if !self.is_same(entity, write, *expect, seen.rev) {
                         return Some(Planned::Invalid("the same request id for something else"));
                     }
                     outcomes.push(Outcome::Replayed { revision: seen.rev.number, sequence: seen.sequence });
@@ -138,20 +137,44 @@ impl Model {
         }
         Some(Planned::Replayed { sequence: first + count - 1, outcomes })
     }
-}
 
-fn same(write: &Write, expect: Expect, rev: &Rev, compares: bool) -> bool {
-    let content = match &write.body {
+    /// Whether a revision is what the write would have made.
+    fn is_same(&self, entity: &[u8], write: &Write, expect: Expect, rev: &Rev) -> bool {
+        let behind = !matches!(expect, Expect::Head(number) if rev.number <= number);
+        let numbered = write.number.is_none_or(|number| number == rev.number);
+        if !behind || !numbered || (write.body == Body::Tombstone) != rev.deleted {
+            return false;
+        }
+        let below = |end: u64| self.revisions(entity, u64::MAX).rev().find(move |seen| seen.rev.number < end);
+        let of = |rev: &Rev| {
+            let gone = self.forgotten(entity, rev.number).contains(FieldMask::CONTENT);
+            let slots = rev.slots.iter();
+            let slots = slots.map(|(role, content)| (role.clone(), content.as_ref().map(|it| it.0.clone())));
+            (!gone).then(|| (rev.content.as_ref().map(|it| it.0.clone()), slots.collect::<Vec<_>>()))
+        };
+        let wanted = match &write.body {
+            Body::Tombstone => return true,
+            Body::Content(bytes) => Some((Some(bytes.clone()), write.slots.clone())),
+            Body::Withheld => Some((None, write.slots.clone())),
+            Body::Revert(number) => match below(number.saturating_add(1)) {
+                Some(to) if to.rev.number == *number && *number < rev.number && !to.rev.deleted => of(to.rev),
+                _ => return false,
+            },
+            Body::Undelete => {
+                if !below(rev.number).is_some_and(|before| before.rev.deleted) {
+                    return false;
+                }
+                let mut older = self.revisions(entity, u64::MAX).rev();
+                match older.find(|seen| seen.rev.number < rev.number && !seen.rev.deleted) {
+                    Some(live) => of(live.rev),
+                    None => return false,
+                }
+            }
+        };
         // What is forgotten cannot be compared.
-        Body::Content(_) if !compares && rev.content.is_some() => true,
-        Body::Content(bytes) => rev.content.as_ref().is_some_and(|(other, _)| other == bytes),
-        _ => true,
-    };
-    let number = match expect {
-        Expect::Head(number) => rev.number > number,
-        _ => true,
-    };
-    content && number && (write.body == Body::Tombstone) == rev.deleted
+        let there = of(rev);
+        wanted.is_none() || there.is_none() || wanted == there
+    }
 }
 
 /// A batch on its way: what its earlier steps did is what its later steps see.
