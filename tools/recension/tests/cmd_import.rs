@@ -103,6 +103,28 @@ fn mediawiki_dumps_come_back_from_an_export_of_xml() {
 }
 
 #[test]
+fn mwxml_reads_the_same_texts_and_hashes_from_an_export_as_from_the_dump() {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../check-mwxml");
+    let dumps = [
+        "webplatform-0.11.xml.bz2",
+        "wdtk-sample-daily-dump-20140220.xml.gz",
+        "wdtk-mock-dump.xml",
+        "hostile.xml",
+    ];
+    let mut command = std::process::Command::new("python3");
+    command.arg(script).arg(env!("CARGO_BIN_EXE_recension")).args(dumps.map(data));
+    let Ok(output) = command.output() else {
+        println!("skipped: no python3 here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    match output.status.code() {
+        Some(77) => println!("skipped: mwxml is not installed (pip install mwxml mwtypes)"),
+        code => assert_eq!(code, Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+#[test]
 fn a_mediawiki_export_has_the_sha1_in_base_36() {
     let cli = Cli::new();
     let line = "{\"entity\":\"A\",\"rev\":1,\"parent\":0,\"ts\":1,\"content\":\"\"}\n";

@@ -74,6 +74,67 @@ fn an_import_of_a_file_killed_at_many_moments_is_resumed() {
     cli.words("check s --deep").ok();
 }
 
+/// Pages with their whole histories, 16 MB.
+fn xml() -> Vec<u8> {
+    let mut text =
+        String::from("<mediawiki xmlns=\"http://www.mediawiki.org/xml/export-0.11/\" version=\"0.11\">\n");
+    let mut id = 0;
+    for page in 0..40 {
+        text += &format!("<page><title>Page {page}</title><ns>0</ns><id>{}</id>\n", page + 1);
+        for n in 0..200 {
+            id += 1;
+            let body = (0..50)
+                .map(|line| format!("line {} &amp; more\n", (line * 31 + n) % (60 + n)))
+                .collect::<String>();
+            text += &format!(
+                "<revision><id>{id}</id><timestamp>2020-01-{:02}T{:02}:{:02}:00Z</timestamp><contributor><username>a</username><id>1</id></contributor>\
+                 <comment>{n}</comment><model>wikitext</model><format>text/x-wiki</format><text xml:space=\"preserve\">{}</text></revision>\n",
+                page % 28 + 1,
+                n / 60,
+                n % 60,
+                body.repeat(2)
+            );
+        }
+        text += "</page>\n";
+    }
+    text += "</mediawiki>\n";
+    text.into_bytes()
+}
+
+#[test]
+fn an_import_of_xml_that_is_killed_anywhere_goes_on_and_is_as_if_it_had_not_been() {
+    let text = xml();
+    let whole = Cli::new();
+    whole.run_with(["import", "s", "-"], &text).ok();
+    let (lines, dump) =
+        (whole.words("export s").ok().out, whole.words("export s --format mediawiki").ok().out);
+    let revisions = lines.iter().filter(|byte| **byte == b'\n').count();
+    // Some of it inside a text, some between revisions, some before anything is there.
+    for cuts in [vec![text.len() / 2], vec![5000, text.len() / 3, text.len() - 200]] {
+        let (cli, mut resumed) = (Cli::new(), false);
+        for cut in cuts {
+            let mut child = cli.start(["import", "s", "-", "--rejects", "rejects"]);
+            feed(&cli, &mut child, &text[..cut], if cut > 4 << 20 { 400_000 } else { 1 });
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let export = cli.words("export s");
+            if export.code == Some(0) {
+                assert!(lines.starts_with(&export.out), "what is there is a prefix");
+                resumed |= !export.out.is_empty();
+            }
+        }
+        assert!(resumed, "something was there");
+        let said = cli.run_with(["import", "s", "-", "--rejects", "rejects", "--json"], &text).ok();
+        let summary = &said.json()[0];
+        assert_eq!(summary["rejected"].as_u64().unwrap_or(0), 0, "{summary}");
+        assert!(summary["revisions"].as_u64().unwrap() as usize <= revisions);
+        assert!(cli.words("export s").ok().out == lines);
+        assert!(cli.words("export s --format mediawiki").ok().out == dump);
+        assert_eq!(std::fs::read(cli.path("rejects")).unwrap(), b"");
+        cli.words("check s --deep").ok();
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_an_import_cleanly_and_it_goes_on_where_it_was() {
