@@ -63,6 +63,12 @@ pub trait Fs: Send + Sync + 'static {
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// Bytes that can still be written on the file system that holds `path`; `u64::MAX` if that cannot be told.
     fn free_space(&self, path: &Path) -> io::Result<u64>;
+    /// The name of the network file system that holds `path`; `None` if it is on a disk of this machine, or if that cannot be told. Locks and
+    /// syncs do not mean there what they mean here.
+    fn network_file_system(&self, path: &Path) -> Option<&'static str> {
+        let _ = path;
+        None
+    }
 }
 
 /// An open file. All calls are positional and may be made from several threads at once.

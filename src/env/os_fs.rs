@@ -117,6 +117,29 @@ impl Fs for OsFs {
         let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(path))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+
+    #[cfg(target_os = "linux")]
+    fn network_file_system(&self, path: &Path) -> Option<&'static str> {
+        let stat = rustix::io::retry_on_intr(|| rustix::fs::statfs(path)).ok()?;
+        network_name(u32::try_from(stat.f_type).ok()?)
+    }
+}
+
+/// By the numbers of `statfs(2)` and the kernel's `magic.h`. FUSE is not among them: it may be either.
+#[cfg(target_os = "linux")]
+pub(super) fn network_name(magic: u32) -> Option<&'static str> {
+    match magic {
+        0x6969 => Some("NFS"),
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
+        0x0102_1997 => Some("9p"),
+        0x00c3_6400 => Some("Ceph"),
+        0x0bd0_0bd0 => Some("Lustre"),
+        0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        0x7375_7245 => Some("Coda"),
+        0x7461_636f => Some("OCFS2"),
+        0x0116_1970 => Some("GFS2"),
+        _ => None,
+    }
 }
 
 struct OsLock {

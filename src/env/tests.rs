@@ -285,3 +285,17 @@ fn clocks_run_forward() {
     assert!(clock.monotonic_us() >= before + 2_000);
     assert!(clock.wall_us() > 1_600_000_000_000_000);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_network_file_system_is_told_from_a_local_one() {
+    use super::os_fs::network_name;
+    // NFS, SMB, and what is local: ext4, XFS, btrfs, tmpfs, overlay, ZFS.
+    assert_eq!((network_name(0x6969), network_name(0xff53_4d42)), (Some("NFS"), Some("SMB")));
+    for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1] {
+        assert_eq!(network_name(local), None);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(OsFs::new().network_file_system(dir.path()), None);
+    assert_eq!(OsFs::new().network_file_system(&dir.path().join("none")), None);
+}

@@ -92,6 +92,7 @@ impl Inner {
             if waiting >= WAITING_STOP {
                 drop(view);
                 self.counters.stops.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tracing::debug!(waiting, "writers wait for a memtable to be flushed");
                 self.wait_for_flush()?;
                 continue;
             }
@@ -102,6 +103,12 @@ impl Inner {
             if behind > 0 {
                 let delay = DELAY_STEP.saturating_mul(u32::try_from(behind).unwrap_or(u32::MAX).min(100));
                 self.counters.delays.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tracing::debug!(
+                    waiting,
+                    tables,
+                    ?delay,
+                    "writers are slowed down: flushes or compactions are behind"
+                );
                 self.env.clock.sleep(delay);
                 let _ = self.env.jobs.help();
             }
@@ -125,6 +132,7 @@ impl Inner {
         let delay = Duration::from_micros(since.saturating_mul(1_000_000) / per_second);
         probe!("background: writer slowed down for packing");
         self.counters.delays_packing.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(waiting, ?delay, "writers are slowed down: packing is behind");
         self.env.clock.sleep(delay.min(DELAY_MAX));
         let _ = self.env.jobs.help();
     }

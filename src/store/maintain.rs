@@ -43,6 +43,7 @@ impl Inner {
         self.clean_up(&tables, &flushed);
         flushed?;
         probe!("flush: installed");
+        tracing::debug!(rows = memtable.row_count(), bytes = memtable.bytes(), "a memtable was flushed");
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.compact_in_background();
         Ok(true)
@@ -139,6 +140,7 @@ impl Inner {
         let merged = self.merge(job, &tables, cancel);
         self.clean_up(&tables, &merged);
         merged?;
+        tracing::debug!(bytes = job.bytes(), "tables were compacted");
         self.counters.compactions.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -211,6 +213,12 @@ impl Inner {
         let _exchanging = self.view_lock.lock();
         self.values.store(Arc::new(self.values.load().replaced(&[info.id.number], [entry])));
         probe!("seal: installed");
+        tracing::debug!(
+            file = id.number,
+            bytes = info.len,
+            last_sequence = info.sequence_last,
+            "a segment was sealed"
+        );
         self.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

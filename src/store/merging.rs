@@ -305,6 +305,7 @@ impl Inner {
         if !entity_last.is_empty() {
             probe!("merge: more parts to come");
         }
+        tracing::debug!("packs were merged");
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

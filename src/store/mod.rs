@@ -103,7 +103,8 @@ impl std::fmt::Debug for Progress<'_> {
 }
 
 /// An open store. Clones are handles of the same store; it is closed by [`Store::close`] or when the last handle is dropped. A drop does not
-/// wait for background work, which may then keep the store locked for a moment.
+/// wait for background work, which may then keep the store locked for a moment: another process gets `Locked` until it has ended, an opening in
+/// this process waits for it, 10 s at most.
 ///
 /// Reads and commits block the calling thread for as long as the disk needs: from asynchronous code call them through the
 /// executor's `spawn_blocking`, or use [`Store::submit`] and await the ticket.

@@ -67,6 +67,8 @@ pub struct OpenReport {
     pub lost: Vec<String>,
     /// Unfinished files that were removed.
     pub removed: Vec<String>,
+    /// The network file system that the store is on, if it is on one: what is promised of crashes and of a second process does not hold there.
+    pub network_file_system: Option<&'static str>,
 }
 
 /// How to open a store. Made by [`Store::builder`].
@@ -227,7 +229,8 @@ pub(crate) fn open_locked(builder: StoreBuilder, env: Env, held: Option<StoreLoc
     };
     let (manifest, opened) = Manifest::open(&env, &path, mode, &options.limits)?;
     let manifest = Arc::new(manifest);
-    let mut report = OpenReport { created: opened.created, ..OpenReport::default() };
+    let network_file_system = fs.network_file_system(&path);
+    let mut report = OpenReport { created: opened.created, network_file_system, ..OpenReport::default() };
     if read_only {
         let contents = manifest.scan()?;
         contents.require_complete(&path)?;
@@ -296,10 +299,35 @@ pub(crate) fn open_locked(builder: StoreBuilder, env: Env, held: Option<StoreLoc
     let opening =
         Opening { env, path, options, budget, read_only, manifest, cache, values, view, report, lock };
     let inner = opening.finish(recovered)?;
+    tell(&inner);
     if !read_only {
         inner.pack_in_background();
     }
     Ok(Store::from_inner(inner))
+}
+
+/// What opening found, for whoever listens.
+fn tell(inner: &super::inner::Inner) {
+    let (report, path) = (&inner.background.open_report, inner.path().display());
+    for cut in &report.cuts {
+        let (file, offset, bytes, frames) = (cut.path.display(), cut.offset, cut.bytes, cut.frames);
+        tracing::warn!(%file, offset, bytes, frames, "the end of the log was never acknowledged and is cut off");
+    }
+    for file in &report.lost {
+        tracing::warn!(%path, file, "a file that nobody knows was moved to lost/");
+    }
+    if let Some(kind) = report.network_file_system {
+        tracing::warn!(%path, kind, "the store is on a network file system: crash safety and locks are not what is promised");
+    }
+    tracing::info!(
+        %path,
+        created = report.created,
+        clean = report.clean,
+        replayed = report.replayed,
+        durable = inner.durable(),
+        read_only = inner.read_only,
+        "the store is open"
+    );
 }
 
 /// Takes replayed changes into memtables, flushing as they fill up.

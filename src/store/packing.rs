@@ -137,6 +137,7 @@ impl Inner {
         let _exchanging = self.view_lock.lock();
         self.values.store(Arc::new(self.values.load().replaced(&[info.id.number], [entry])));
         probe!("pack: installed");
+        tracing::debug!(file = info.id.number, segment_bytes = info.len, "a segment was packed");
         self.background
             .waiting_to_pack
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))

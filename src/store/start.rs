@@ -282,6 +282,9 @@ impl Inner {
             result = result.and_then(|()| self.seal_all());
         }
         let ended = self.end_log();
+        if let Err(error) = &ended {
+            tracing::warn!(path = %self.path.display(), %error, "the store could not be closed cleanly");
+        }
         // Jobs look at `closed` every few hundred rows, and again when they have got one of these.
         drop(self.background.compacting.lock());
         drop(self.background.packing.lock());
@@ -306,7 +309,10 @@ impl Inner {
         if let Err(error) = self.end_log() {
             tracing::warn!(%error, "the store was dropped and could not be closed cleanly");
         }
-        // The lock goes with the last job that holds the store.
+        // The lock goes with the last job that holds the store; whoever opens it in this process waits for that.
+        if let Some(lock) = &*self.lock.lock() {
+            lock.leave();
+        }
         self.background.log_ended.store(true, Ordering::SeqCst);
         if self.background.is_idle() {
             self.give_up();
@@ -317,6 +323,7 @@ impl Inner {
     pub(crate) fn give_up(&self) {
         self.manifest.retire();
         *self.lock.lock() = None;
+        tracing::info!(path = %self.path.display(), durable = self.durable(), "the store was closed");
     }
 
     fn set_closed(&self) {

@@ -113,6 +113,14 @@ fn write_with<T>(
 /// What recovery did that somebody may want to know.
 fn report_recovery(store: &Store, global: &Global) {
     let report = store.open_report();
+    if let Some(kind) = report.network_file_system {
+        note(
+            global,
+            &format!(
+                "the store is on a network file system ({kind}): a power cut or a second machine may destroy it there; keep it on a local disk"
+            ),
+        );
+    }
     for cut in &report.cuts {
         note(
             global,

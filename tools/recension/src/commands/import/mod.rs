@@ -17,7 +17,8 @@
 //!
 //! 1. A record is written, skipped, counted as forgotten, or rejected with a reason; nothing is dropped in silence.
 //! 2. Progress and the revisions that it speaks of are in one frame: after a crash either both are there or neither.
-//! 3. Running an import again, interrupted or not, never writes a revision twice.
+//! 3. Running an import again, interrupted or not, never writes a revision twice that has a number or a foreign id. (What has neither can only be
+//!    compared with the head: an older equal revision may have been left on purpose.)
 
 mod agree;
 mod decide;

@@ -236,7 +236,13 @@ impl<R: Read> Read for Named<R> {
             (how, kind @ io::ErrorKind::UnexpectedEof) => {
                 io::Error::new(kind, format!("the {how} stream ends early: the file is cut off"))
             }
-            (how, kind) => io::Error::new(kind, format!("the {how} stream cannot be decompressed: {error}")),
+            (how, kind) => io::Error::new(
+                kind,
+                format!(
+                    "the {how} stream cannot be decompressed: {error} (its checksums stand behind what they cover, so some of what came \
+                     before may be wrong, too)"
+                ),
+            ),
         })
     }
 }
