@@ -64,6 +64,7 @@ pub mod pack;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod store;
+mod suspect;
 mod sync;
 
 pub use error::{Corruption, Error, ErrorKind, Result};

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use super::Crc;
+use super::{Crc, Malformed};
+use crate::Error;
 
 /// Whether a part is what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +49,34 @@ impl PartState {
     }
 }
 
+/// The state that an error of a decoder means. An error that says nothing about bytes comes back.
+impl TryFrom<Error> for PartState {
+    type Error = Error;
+
+    fn try_from(error: Error) -> Result<Self, Error> {
+        match error {
+            Error::Corrupt(damage) => {
+                Ok(Self::Damaged(format!("expected {}, found {}", damage.expected, damage.found)))
+            }
+            Error::Unsupported { what, .. } => Ok(Self::Unsupported(what)),
+            other => Err(other),
+        }
+    }
+}
+
+impl From<Malformed> for PartState {
+    fn from(bad: Malformed) -> Self {
+        Self::Damaged(format!("expected {}", bad.expected))
+    }
+}
+
 /// Which data a part holds, as far as can be told: if it is damaged, that is what is affected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holds {
     /// The first and the last sequence number. The last one is `u64::MAX` where nobody knows.
     pub sequences: Option<(u64, u64)>,
+    /// If not empty: these sequence numbers and no others between the first and the last.
+    pub each: Vec<u64>,
     /// The first entity, and the one behind the last (`None`: to the end of the file).
     pub entities: Option<(Bytes, Option<Bytes>)>,
     /// Revisions that are known one by one: entity and number.
@@ -65,6 +89,34 @@ impl Holds {
     /// Changes from one sequence number to another.
     pub fn sequences(first: u64, last: u64) -> Self {
         Self { sequences: (first <= last).then_some((first, last)), ..Self::default() }
+    }
+
+    /// These changes, in any order.
+    pub fn each(sequences: impl IntoIterator<Item = u64>) -> Self {
+        let mut each: Vec<u64> = sequences.into_iter().collect();
+        each.sort_unstable();
+        each.dedup();
+        match (each.first().copied(), each.last().copied()) {
+            (Some(first), Some(last)) => Self { each, ..Self::sequences(first, last) },
+            _ => Self::default(),
+        }
+    }
+
+    /// Whether a change is among them, as far as sequence numbers say.
+    pub fn has(&self, sequence: u64) -> bool {
+        match self.sequences {
+            Some((first, last)) if (first..=last).contains(&sequence) => {
+                self.each.is_empty() || self.each.binary_search(&sequence).is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an entity is among them, as far as names say.
+    pub fn has_entity(&self, name: &[u8]) -> bool {
+        self.entities
+            .as_ref()
+            .is_none_or(|(from, to)| name >= &from[..] && to.as_ref().is_none_or(|to| name < &to[..]))
     }
 
     /// What can be made again from the rest.
@@ -145,6 +197,14 @@ pub struct Sum {
     pub ranges: Vec<(u64, u64)>,
     /// Where the checksum stands.
     pub at: u64,
+}
+
+impl Sum {
+    /// A block that ends in its checksum, which also covers a salt and the block's own place.
+    pub fn block(salt: u64, at: u64, len: u64) -> Self {
+        let body = len.saturating_sub(4);
+        Self { numbers: vec![salt, at], ranges: vec![(at, body)], at: at.saturating_add(body) }
+    }
 }
 
 /// A bit that, turned over, makes a checksum right again.

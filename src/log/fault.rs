@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::codec::Malformed;
+use crate::codec::{Malformed, PartState};
 use crate::{Error, Result};
 
 /// Bytes that cannot be used.
@@ -17,6 +17,15 @@ pub enum Fault {
 impl From<Malformed> for Fault {
     fn from(bad: Malformed) -> Self {
         Self::Malformed(bad)
+    }
+}
+
+impl From<Fault> for PartState {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Malformed(bad) => bad.into(),
+            Fault::Unsupported(what) => Self::Unsupported(what),
+        }
     }
 }
 

@@ -61,7 +61,10 @@ pub use scan::{Found, Frame, FrameReader};
 pub use seal::{SealRequest, seal};
 pub use sealed::SealedSegment;
 pub use segment::{SEGMENT_HEADER_LEN, SEGMENT_VERSION, SegmentHeader};
-pub(crate) use tail::{Lengths, Sequences, checked_block, decode_block, put_block, seal_block};
+pub(crate) use tail::{
+    BLOCK_HEADER_LEN, DirectoryBlock, Lengths, Sequences, checked_block, decode_block, directory_block_len,
+    put_block, seal_block,
+};
 pub use tail::{TRAILER_LEN, Trailer};
 pub use unit::{UNIT_HEADER_LEN, UnitDraft, UnitHeader};
 pub(crate) use unit::{affected, no_such_content};

@@ -7,6 +7,9 @@ use std::fmt;
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// Stands where a digest cannot be read. No content has it, as far as anybody will find out. Never on disk.
+    pub const UNREADABLE: Self = Self([0xff; 32]);
+
     /// The digest of some bytes.
     pub fn of(content: &[u8]) -> Self {
         Self(*blake3::hash(content).as_bytes())

@@ -276,6 +276,33 @@ impl PackTrailer {
 
     /// Reads the trailer that stands at `at`, the last bytes of the pack with this header. Its places are in order and in the file.
     pub(super) fn decode(bytes: &[u8], at: u64, header: &PackHeader) -> Result<Self, Fault> {
+        let trailer = Self::decode_alone(bytes, at)?;
+        let said = (trailer.salt, trailer.sequence_first, trailer.sequence_last, trailer.generation);
+        let rectangle = &header.rectangle;
+        if said != (header.salt(), rectangle.sequence_first, rectangle.sequence_last, header.generation)
+            || trailer.annotation_watermark != header.annotation_watermark
+        {
+            return Err(Fault::malformed(16, "the rectangle that the header names"));
+        }
+        Ok(trailer)
+    }
+
+    /// The header of the pack that this is the trailer of. What it does not say comes from elsewhere.
+    pub(super) fn header(&self, store: [u8; 16], id: FileId, entities: (Bytes, Bytes)) -> PackHeader {
+        let level = u16::try_from(self.level).unwrap_or(u16::MAX);
+        let rectangle = Rectangle {
+            sequence_first: self.sequence_first,
+            sequence_last: self.sequence_last,
+            entity_first: entities.0,
+            entity_last: entities.1,
+        };
+        let (generation, annotation_watermark) = (self.generation, self.annotation_watermark);
+        let (libzstd, packer) = (self.libzstd, PACKER);
+        PackHeader { store, id, rectangle, generation, annotation_watermark, libzstd, packer, level }
+    }
+
+    /// The same without a header to compare with.
+    pub(super) fn decode_alone(bytes: &[u8], at: u64) -> Result<Self, Fault> {
         let mut reader = Reader::new(bytes);
         let body = reader.bytes(PACK_TRAILER_LEN - 4, "a trailer")?;
         let stored = reader.u32("a checksum")?;
@@ -322,13 +349,6 @@ impl PackTrailer {
         trailer.tail_checksum = reader.u32("a checksum")?;
         if features != 0 {
             return Err(Fault::Unsupported(format!("pack trailers with features {features:#x}")));
-        }
-        let said = (trailer.salt, trailer.sequence_first, trailer.sequence_last, trailer.generation);
-        let rectangle = &header.rectangle;
-        if said != (header.salt(), rectangle.sequence_first, rectangle.sequence_last, header.generation)
-            || trailer.annotation_watermark != header.annotation_watermark
-        {
-            return Err(Fault::malformed(16, "the rectangle that the header names"));
         }
         let places = [
             trailer.directory_at,
@@ -414,6 +434,13 @@ impl Index {
         }
         put_varint(out, self.places.len() as u64);
         self.places.iter().for_each(|(_, len)| put_varint(out, u64::from(*len)));
+    }
+
+    /// The entities that a verified index names: those of the pack's rectangle.
+    pub fn entities(bytes: &[u8]) -> Result<(Bytes, Bytes), Malformed> {
+        let mut reader = Reader::new(bytes);
+        let mut entity = || reader.prefixed(limits::ENTITY_LEN_MAX, "an entity").map(Bytes::copy_from_slice);
+        Ok((entity()?, entity()?))
     }
 
     /// Reads a verified index. All places are in the parts of the file that the trailer names.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::bits::{ROWS, Rows};
 use super::group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GroupHeader};
 use super::layout::{DIGESTS, HEADER_LEN_MAX, Index, PACK_TRAILER_LEN, PackHeader, PackTrailer};
-use crate::codec::{FileId, Reader, crc};
+use crate::codec::{FileId, Malformed, Reader, crc};
 use crate::env::{Access, File, Fs, read_at_most, read_vec_at};
 use crate::error::IoContext;
 use crate::log::{
@@ -271,31 +271,33 @@ impl Pack {
         Ok(digests)
     }
 
-    /// The sequence numbers of a block with gaps: (run varint, distance to the next run varint)*.
+    /// The sequence numbers of a block with gaps.
     fn gaps(&self, at: u64, len: usize, first: u64, records: u32) -> Result<Vec<u64>> {
         let affected = || format!("changes from {first} on");
         let bytes = read_vec_at(&*self.file, len, at).context("read", &self.path)?;
         let runs = checked_block(&bytes, at, self.salt).in_file(&self.path, at, affected)?;
-        let mut reader = Reader::new(runs);
-        let mut read = || {
-            let mut sequences = Vec::new();
-            let mut next = first;
-            while sequences.len() < records as usize {
-                let bad = reader.malformed("sequence numbers in order");
-                let left = u64::from(records) - sequences.len() as u64;
-                let run = reader.varint_max(left, "a run of sequence numbers")?;
-                let end = next.checked_add(run).ok_or(bad)?;
-                sequences.extend(next..end);
-                next = end.checked_add(reader.varint("a gap")?).ok_or(bad)?;
-                if run == 0 {
-                    return Err(bad);
-                }
-            }
-            reader.end("the end of the gaps")?;
-            Ok(sequences)
-        };
-        read().in_file(&self.path, at, affected)
+        read_gaps(runs, first, records).in_file(&self.path, at, affected)
     }
+}
+
+/// (run varint, distance to the next run varint)*
+pub(super) fn read_gaps(runs: &[u8], first: u64, records: u32) -> Result<Vec<u64>, Malformed> {
+    let mut reader = Reader::new(runs);
+    let mut sequences = Vec::new();
+    let mut next = first;
+    while sequences.len() < records as usize {
+        let bad = reader.malformed("sequence numbers in order");
+        let left = u64::from(records) - sequences.len() as u64;
+        let run = reader.varint_max(left, "a run of sequence numbers")?;
+        let end = next.checked_add(run).ok_or(bad)?;
+        sequences.extend(next..end);
+        next = end.checked_add(reader.varint("a gap")?).ok_or(bad)?;
+        if run == 0 {
+            return Err(bad);
+        }
+    }
+    reader.end("the end of the gaps")?;
+    Ok(sequences)
 }
 
 /// A verified group.

@@ -22,7 +22,7 @@ impl PlainParts {
             let next = i.saturating_add(1);
             let to = (next < self.0.keys.len()).then(|| self.0.keys.share(next));
             let holds = Holds { entities: Some((self.0.keys.share(i), to)), ..Holds::derived() };
-            Planned { at: *at, kind: BlockKind::Plain, what: format!("{keys} keys"), holds }
+            Planned::new(*at, BlockKind::Plain, format!("{keys} keys"), holds)
         };
         self.0.blocks.iter().enumerate().map(place).collect()
     }

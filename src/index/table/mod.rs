@@ -69,7 +69,7 @@ pub(in crate::index) mod tests;
 
 pub use builder::RevisionTableBuilder;
 pub use describe::describe_table;
-pub use dissect::{FilterSurvey, TableItem, TableSurvey, dissect_table};
+pub use dissect::{FilterSurvey, RowPlaces, TableItem, TableSurvey, dissect_table};
 pub use entities::RunStats;
 pub use footer::FOOTER_LEN;
 pub use frame::{BLOCK_PACKED_RAW_MAX, BLOCK_RAW_MAX, BlockAt, BlockKind, FRAME_LEN};

@@ -44,7 +44,7 @@ impl Walk<'_> {
             let found = match reader.frame_at(self.path, at, self.limit(), self.out.salt) {
                 Ok(found) => found,
                 Err(error) => {
-                    let state = Self::state(error)?;
+                    let state = error.try_into()?;
                     self.unsupported(at, state)?;
                     seen.complete = false;
                     return Ok(seen);
@@ -111,7 +111,7 @@ impl Walk<'_> {
         let records = match frame.records(self.path) {
             Ok(records) => records,
             Err(error) => {
-                part.state = Self::state(error)?;
+                part.state = error.try_into()?;
                 seen.complete = false;
                 return self.part(part);
             }
@@ -150,10 +150,10 @@ impl Walk<'_> {
             Ok(_) if self.depth == Depth::Contents => match UnitHeader::open(&bytes, locator.address) {
                 Ok(raw) if Digest::of(&raw) == content.digest => PartState::Sound,
                 Ok(_) => PartState::Damaged("expected the content of its digest".into()),
-                Err(fault) => Self::fault(fault),
+                Err(fault) => fault.into(),
             },
             Ok(_) => PartState::Sound,
-            Err(fault) => Self::fault(fault),
+            Err(fault) => fault.into(),
         };
         if part.state.is_damage() {
             part.flip = self.flip(&unit_sum(locator.offset, u64::from(locator.len)))?;

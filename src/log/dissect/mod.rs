@@ -18,7 +18,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::change::LoggedChange;
-use super::fault::Fault;
 use super::locator::Locator;
 use super::position::Position;
 use super::record_decode::DecodedRecord;
@@ -26,14 +25,13 @@ use super::scan::Frame;
 use super::seal::info;
 use super::segment::{SEGMENT_HEADER_LEN, SegmentHeader};
 use super::tail::{TRAILER_LEN, Trailer};
-use crate::codec::{
-    FILE_HEADER_LEN, FileHeader, FileId, Flip, Holds, Part, PartState, Reader, Sum, find_flip,
-};
+use crate::Result;
+use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, Flip, Holds, Part, PartState, Reader, Sum};
 use crate::env::{File, read_at_most};
 use crate::error::IoContext;
 use crate::log::VerifyDepth as Depth;
 use crate::manifest::ValueFileInfo;
-use crate::{Error, Result};
+use crate::suspect::Suspect;
 
 /// What is met on the way through a segment.
 #[derive(Debug)]
@@ -42,7 +40,7 @@ pub enum SegmentItem {
     Part(Part),
     /// A sound frame's records, behind its part and those of its contents.
     Frame(Frame, Vec<DecodedRecord>),
-    /// The changes of a sound directory block, behind its part. Where a digest cannot be read it is all zeros.
+    /// The changes of a sound directory block, behind its part. Where a digest cannot be read it is [`Digest::UNREADABLE`](crate::model::Digest::UNREADABLE).
     Directory(Vec<LoggedChange>),
     /// A content that proves itself in a stretch without a valid frame, behind its part.
     Stray(Locator),
@@ -124,12 +122,8 @@ impl Walk<'_> {
         (self.visit)(SegmentItem::Part(part))
     }
 
-    /// Bytes of the file, fewer at its end.
     fn read(&self, at: u64, len: usize) -> Result<Bytes> {
-        let mut bytes = vec![0; len];
-        let n = read_at_most(&**self.file, &mut bytes, at).context("read", self.path)?;
-        bytes.truncate(n);
-        Ok(Bytes::from(bytes))
+        Suspect { file: self.file, path: self.path }.read(at, len)
     }
 
     /// The file's number: from its header or, if that is damaged, from its name.
@@ -139,25 +133,7 @@ impl Walk<'_> {
     }
 
     fn flip(&self, sum: &Sum) -> Result<Option<Flip>> {
-        find_flip(sum, &mut |at, len| self.read(at, len))
-    }
-
-    /// The state that an error of a decoder means.
-    fn state(error: Error) -> Result<PartState> {
-        match error {
-            Error::Corrupt(damage) => {
-                Ok(PartState::Damaged(format!("expected {}, found {}", damage.expected, damage.found)))
-            }
-            Error::Unsupported { what, .. } => Ok(PartState::Unsupported(what)),
-            other => Err(other),
-        }
-    }
-
-    fn fault(fault: Fault) -> PartState {
-        match fault {
-            Fault::Malformed(bad) => PartState::Damaged(format!("expected {}", bad.expected)),
-            Fault::Unsupported(what) => PartState::Unsupported(what),
-        }
+        Suspect { file: self.file, path: self.path }.flip(sum)
     }
 
     fn header(&mut self) -> Result<()> {
@@ -177,10 +153,10 @@ impl Walk<'_> {
                         self.out.promise = header.promise;
                         self.out.header = Some(header);
                     }
-                    Err(error) => part.state = Self::state(error)?,
+                    Err(error) => part.state = error.try_into()?,
                 }
             }
-            Err(error) => part.state = Self::state(error)?,
+            Err(error) => part.state = error.try_into()?,
         }
         self.out.frames_end = SEGMENT_HEADER_LEN as u64;
         if part.state.is_damage() && bytes.len() == SEGMENT_HEADER_LEN {

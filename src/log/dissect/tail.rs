@@ -5,7 +5,6 @@ use super::{SegmentItem, Walk};
 use crate::Result;
 use crate::codec::{Holds, Part, PartState, Sum};
 use crate::log::Locator;
-use crate::log::fault::Fault;
 use crate::log::seal::tail_is_whole;
 use crate::log::tail::{
     ArrayKind, DigestEntry, Index, Sequences, TAIL_MARK_LEN, TRAILER_LEN, Trailer, checked_block,
@@ -48,7 +47,7 @@ impl Walk<'_> {
         part.holds = Holds::derived();
         if let Err(bad) = index {
             part.state = PartState::Damaged(format!("expected {}", bad.expected));
-            part.flip = self.flip(&block_sum(trailer.index_at, index_bytes.len() as u64, trailer.salt))?;
+            part.flip = self.flip(&Sum::block(trailer.salt, trailer.index_at, index_bytes.len() as u64))?;
         }
         let end = part.end();
         self.part(part)?;
@@ -73,7 +72,7 @@ impl Walk<'_> {
         self.part(part)
     }
 
-    /// All digests, zeros where a block is damaged, and the parts of the blocks.
+    /// All digests, [`Digest::UNREADABLE`] where a block is damaged, and the parts of the blocks.
     fn digests(&mut self, trailer: &Trailer) -> Result<(Vec<Digest>, Vec<Part>)> {
         let kind = ArrayKind::Digests;
         let (mut digests, mut parts) = (Vec::new(), Vec::new());
@@ -90,16 +89,16 @@ impl Walk<'_> {
                         digests.push(match DigestEntry::decode(entry) {
                             Ok(digest) => digest,
                             Err(fault) => {
-                                part.state = Self::fault(fault);
-                                Digest([0; 32])
+                                part.state = fault.into();
+                                Digest::UNREADABLE
                             }
                         });
                     }
                 }
                 Err(bad) => {
-                    digests.extend(std::iter::repeat_n(Digest([0; 32]), count));
+                    digests.extend(std::iter::repeat_n(Digest::UNREADABLE, count));
                     part.state = PartState::Damaged(format!("expected {}", bad.expected));
-                    part.flip = self.flip(&block_sum(at, len as u64, trailer.salt))?;
+                    part.flip = self.flip(&Sum::block(trailer.salt, at, len as u64))?;
                 }
             }
             parts.push(part);
@@ -124,7 +123,9 @@ impl Walk<'_> {
             part.holds = Holds::sequences(first, last).and_derived();
             match decoded {
                 Ok(changes) => {
-                    let differs = changes.iter().find(|change| {
+                    // A digest that cannot be read is no difference.
+                    let known = !own.contains(&Digest::UNREADABLE);
+                    let differs = changes.iter().filter(|_| known).find(|change| {
                         seen.changes.get(&change.sequence).is_some_and(|seen| *seen != change.fingerprint())
                     });
                     if let Some(change) = differs {
@@ -136,7 +137,7 @@ impl Walk<'_> {
                     (self.visit)(SegmentItem::Directory(changes))?;
                 }
                 Err(fault) => {
-                    part.state = Self::fault(fault);
+                    part.state = fault.into();
                     let len = u64::from(place.len).saturating_sub(40);
                     let ranges = vec![(place.offset, 36), (place.offset.saturating_add(40), len)];
                     let numbers = vec![trailer.salt, place.offset];
@@ -174,23 +175,17 @@ impl Walk<'_> {
                                     ));
                                 }
                             }
-                            Err(bad) => part.state = Self::fault(Fault::from(bad)),
+                            Err(bad) => part.state = bad.into(),
                         }
                     }
                 }
                 Err(bad) => {
                     part.state = PartState::Damaged(format!("expected {}", bad.expected));
-                    part.flip = self.flip(&block_sum(at, len as u64, trailer.salt))?;
+                    part.flip = self.flip(&Sum::block(trailer.salt, at, len as u64))?;
                 }
             }
             self.part(part)?;
         }
         Ok(())
     }
-}
-
-/// What the checksum of a block of the tail covers.
-fn block_sum(at: u64, len: u64, salt: u64) -> Sum {
-    let body = len.saturating_sub(4);
-    Sum { numbers: vec![salt, at], ranges: vec![(at, body)], at: at.saturating_add(body) }
 }

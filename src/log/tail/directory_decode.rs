@@ -39,39 +39,102 @@ pub(crate) fn decode_block(
     sequences: Sequences<'_>,
     digests: &[Digest],
 ) -> Result<Vec<LoggedChange>, Fault> {
-    let bad = |at, expected| Fault::Malformed(Malformed { at, expected });
-    let (header, parts) =
-        block.split_at_checked(BLOCK_HEADER_LEN).ok_or(bad(0, "the header of a directory block"))?;
+    DirectoryBlock::open(block, at, salt)?.changes(sequences, digests)
+}
+
+/// A block whose checksum was verified, uncompressed.
+pub(crate) struct DirectoryBlock {
+    /// The number of the first change.
+    pub first_sequence: u64,
+    /// How many changes.
+    pub records: u32,
+    skeleton: Vec<u8>,
+    fields: Vec<u8>,
+}
+
+/// The length of the block that begins with these bytes, if one can.
+pub(crate) fn directory_block_len(header: &[u8]) -> Option<usize> {
     let mut reader = Reader::new(header);
-    let body = reader.bytes(BLOCK_HEADER_LEN - 4, "a header")?;
-    if Crc::new().number(salt).number(at).bytes(body).bytes(parts).finish() != reader.u32("a checksum")? {
-        return Err(bad(36, "the checksum of the directory block"));
+    let mut read = || -> Result<Option<usize>, Malformed> {
+        let first_sequence = reader.u64("a sequence number")?;
+        let records = reader.u32("a number of records")?;
+        let skeleton = reader.u32("a length")? as usize;
+        let skeleton_raw = reader.u32("a length")? as usize;
+        let fields = reader.u32("a length")? as usize;
+        let fields_raw = reader.u32("a length")? as usize;
+        let codec = Codec::from_u8(reader.u8("a codec")?);
+        let reserved = reader.bytes(7, "reserved bytes")?;
+        let possible = first_sequence > 0
+            && records > 0
+            && codec.is_some()
+            && reserved.iter().all(|byte| *byte == 0)
+            && skeleton_raw.max(fields_raw) <= PART_LEN_MAX
+            && records as usize <= skeleton_raw;
+        let len = skeleton.checked_add(fields).and_then(|len| len.checked_add(BLOCK_HEADER_LEN));
+        Ok(len.filter(|_| possible))
+    };
+    read().ok().flatten()
+}
+
+impl DirectoryBlock {
+    /// Opens the block that stands at `at`.
+    pub(crate) fn open(block: &[u8], at: u64, salt: u64) -> Result<Self, Fault> {
+        let bad = |at, expected| Fault::Malformed(Malformed { at, expected });
+        let (header, parts) =
+            block.split_at_checked(BLOCK_HEADER_LEN).ok_or(bad(0, "the header of a directory block"))?;
+        let mut reader = Reader::new(header);
+        let body = reader.bytes(BLOCK_HEADER_LEN - 4, "a header")?;
+        let checksum = Crc::new().number(salt).number(at).bytes(body).bytes(parts).finish();
+        if checksum != reader.u32("a checksum")? {
+            return Err(bad(36, "the checksum of the directory block"));
+        }
+        let mut reader = Reader::new(body);
+        let first_sequence = reader.u64("a sequence number")?;
+        let records = reader.u32("a number of records")?;
+        let skeleton_len = reader.u32("a length")? as usize;
+        let skeleton_raw = reader.u32("a length")? as usize;
+        reader.u32("a length")?;
+        let fields_raw = reader.u32("a length")? as usize;
+        let codec = reader.u8("a codec")?;
+        let crypt = reader.u8("crypt")?;
+        let key = reader.u16("a key id")?;
+        let features = reader.u32("features")?;
+        if crypt != 0 || key != 0 || features != 0 {
+            return Err(Fault::Unsupported("encrypted or extended directory blocks".into()));
+        }
+        let codec =
+            Codec::from_u8(codec).ok_or_else(|| Fault::Unsupported(format!("directory codec {codec}")))?;
+        if skeleton_raw > PART_LEN_MAX || fields_raw > PART_LEN_MAX || records as usize > skeleton_raw {
+            return Err(bad(8, "lengths within the limits"));
+        }
+        let (skeleton, fields) = parts.split_at_checked(skeleton_len).ok_or(bad(12, "a length"))?;
+        let skeleton = decompress(codec, skeleton, skeleton_raw)?;
+        let fields = decompress(codec, fields, fields_raw)?;
+        Ok(Self { first_sequence, records, skeleton, fields })
     }
-    let mut reader = Reader::new(body);
-    if Some(reader.u64("a sequence number")?) != sequences.get(0) {
-        return Err(bad(0, "the first sequence number that the index names"));
+
+    /// How many contents its records store.
+    pub(crate) fn contents(&self) -> Result<u64, Malformed> {
+        let mut counts = Skeleton::new(&self.skeleton)?.contents;
+        let mut contents = 0_u64;
+        while !counts.is_empty() {
+            contents =
+                contents.saturating_add(counts.varint_max(limits::SLOTS_MAX as u64, "at most 64 contents")?);
+        }
+        Ok(contents)
     }
-    let records = reader.u32("a number of records")? as usize;
-    let skeleton_len = reader.u32("a length")? as usize;
-    let skeleton_raw = reader.u32("a length")? as usize;
-    reader.u32("a length")?;
-    let fields_raw = reader.u32("a length")? as usize;
-    let codec = reader.u8("a codec")?;
-    let crypt = reader.u8("crypt")?;
-    let key = reader.u16("a key id")?;
-    let features = reader.u32("features")?;
-    if crypt != 0 || key != 0 || features != 0 {
-        return Err(Fault::Unsupported("encrypted or extended directory blocks".into()));
+
+    /// Its changes. `digests` are those of the contents that its records store.
+    pub(crate) fn changes(
+        &self,
+        sequences: Sequences<'_>,
+        digests: &[Digest],
+    ) -> Result<Vec<LoggedChange>, Fault> {
+        if Some(self.first_sequence) != sequences.get(0) {
+            return Err(Fault::malformed(0, "the first sequence number that the index names"));
+        }
+        decode_columns(&self.skeleton, &self.fields, self.records as usize, sequences, digests)
     }
-    let codec =
-        Codec::from_u8(codec).ok_or_else(|| Fault::Unsupported(format!("directory codec {codec}")))?;
-    if skeleton_raw > PART_LEN_MAX || fields_raw > PART_LEN_MAX || records > skeleton_raw {
-        return Err(bad(8, "lengths within the limits"));
-    }
-    let (skeleton, fields) = parts.split_at_checked(skeleton_len).ok_or(bad(12, "a length"))?;
-    let skeleton = decompress(codec, skeleton, skeleton_raw)?;
-    let fields = decompress(codec, fields, fields_raw)?;
-    decode_columns(&skeleton, &fields, records, sequences, digests)
 }
 
 /// The columns of the skeleton.

@@ -214,11 +214,13 @@ impl Copy<'_> {
         let mut placed: Vec<Option<u16>> = Vec::new();
         for slot in 0..slots {
             let address = Address { sequence: old, slot };
-            let expected = digests.get(usize::from(slot)).filter(|digest| digest.0 != [0; 32]);
+            let readable = |digest: &Digest| *digest != Digest::UNREADABLE;
+            let expected = digests.get(usize::from(slot)).filter(|digest| readable(digest));
             let raw = salvage.content(entry, address)?;
             let whole = raw.filter(|raw| {
                 let digest = Digest::of(raw);
                 let tag = row.content.filter(|content| content.address == address).map(|content| content.tag);
+                let tag = tag.filter(|tag| *tag != Digest::UNREADABLE.tag());
                 expected.is_none_or(|expected| *expected == digest)
                     && tag.is_none_or(|tag| tag == digest.tag())
             });

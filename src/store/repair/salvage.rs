@@ -34,7 +34,7 @@ struct ValueSource {
     file: Arc<dyn File>,
     salt: u64,
     generation: u32,
-    /// Annotations were applied when it was made.
+    /// It was finished, and annotations were applied when it was made: what it replaced does not count any more.
     applied: bool,
     /// The entities that it holds; (empty, empty): all.
     entities: (Bytes, Bytes),
@@ -165,8 +165,9 @@ impl Salvage {
                 source.salt = survey.salt;
                 // A pack that was being made when the process ended has no trailer and replaced nothing yet; one that lost it still has groups.
                 if let Some(header) = &survey.header {
-                    source.generation = header.generation;
-                    source.applied = header.annotation_watermark > 0;
+                    let finished = survey.trailer.is_some();
+                    source.generation = if finished { header.generation } else { 0 };
+                    source.applied = header.annotation_watermark > 0 && finished;
                     source.entities =
                         (header.rectangle.entity_first.clone(), header.rectangle.entity_last.clone());
                     first = first.min(header.rectangle.sequence_first);
@@ -237,7 +238,7 @@ impl Salvage {
         let survey = dissect_table(file, path, &mut |item| {
             match item {
                 TableItem::Part(part) => damaged |= part.state.is_damage(),
-                TableItem::Row(entity, row) if !present.has(row.sequence) => {
+                TableItem::Row(entity, row, _) if !present.has(row.sequence) => {
                     let (sequence, commit_rest, commit_time) =
                         (row.sequence, row.commit_rest, row.commit_time);
                     let change = Change::Revision { entity, row, digests: Vec::new() };
@@ -296,16 +297,15 @@ impl Salvage {
     pub fn next(&mut self) -> Result<Option<Entry>> {
         loop {
             let first = self.pending.first_key_value().map(|(sequence, _)| *sequence);
-            let due = self
-                .files
-                .get(self.next_file)
-                .is_some_and(|file| first.is_none_or(|first| file.first <= first));
-            if due {
+            let indexed = self.from_index.first_key_value().map(|(sequence, _)| *sequence);
+            // Not before what only the index has is done: opening a file lets go of what is before it.
+            let wanted = first.into_iter().chain(indexed).min();
+            let next = self.files.get(self.next_file);
+            if next.is_some_and(|file| wanted.is_none_or(|wanted| file.first <= wanted)) {
                 self.load(self.next_file)?;
                 self.next_file = self.next_file.saturating_add(1);
                 continue;
             }
-            let indexed = self.from_index.first_key_value().map(|(sequence, _)| *sequence);
             if let Some(sequence) = indexed.filter(|indexed| first.is_none_or(|first| *indexed < first)) {
                 let Some(mut change) = self.from_index.remove(&sequence) else { continue };
                 // An annotation's row does not say when it was made: between its neighbours.

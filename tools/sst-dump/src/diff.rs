@@ -132,7 +132,7 @@ pub fn diff(
             let path = files.dir.join(table.id.file_name(table.kind()));
             let walked = file::walk_listed(fs, &path, Depth::Stored, &mut |item| {
                 let (sequence, fingerprint, entity, rev) = match &item {
-                    Item::Row(entity, row) => {
+                    Item::Row(entity, row, _) => {
                         (row.sequence, row.fingerprint(entity), entity.bytes().clone(), Some(row.number))
                     }
                     Item::Pair(key, value) => match annotations::decode(key, value) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use recension::codec::{FileHeader, FileId, FileKind, MAGIC, Part, PartState};
 use recension::env::{Access, File, Fs, read_at_most};
-use recension::index::table::{FilterSurvey, TableItem, dissect_table};
+use recension::index::table::{FilterSurvey, RowPlaces, TableItem, dissect_table};
 use recension::log::{Change, Frame, LoggedChange, SegmentItem, StoredContent, UnitHeader, dissect_segment};
 use recension::manifest::{Edit, ManifestItem, State, dissect_manifest};
 use recension::model::{Address, Row};
@@ -30,8 +30,8 @@ pub enum Item {
     Group(u64, GroupHeader),
     /// A content of a pack; `None` if it cannot be read. Only at [`Depth::Contents`].
     Content(Address, Option<Bytes>),
-    /// A row of a revision table.
-    Row(Entity, Row),
+    /// A row of a revision table, and where it stands.
+    Row(Entity, Row, RowPlaces),
     /// A row that cannot be read.
     Lost(Entity, Option<u64>),
     /// A pair of a plain table.
@@ -272,7 +272,7 @@ fn table(
     let survey = dissect_table(file, path, &mut |item| {
         hand.on(match item {
             TableItem::Part(part) => Item::Part(part),
-            TableItem::Row(entity, row) => Item::Row(entity, row),
+            TableItem::Row(entity, row, places) => Item::Row(entity, row, places),
             TableItem::Lost(entity, number) => Item::Lost(entity, number),
             TableItem::Pair(key, value) => Item::Pair(key, value),
         })

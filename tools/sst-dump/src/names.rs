@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use recension::Entity;
 use recension::codec::{Holds, Part};
 use recension::env::Fs;
+use recension::log::Change;
+use recension::model::Row;
 use recension::pack::Depth;
 use recension_cli::exit::Outcome;
 
@@ -17,25 +20,34 @@ const NAMES_MAX: usize = 100_000;
 /// Sequence numbers that somebody wants the names of, and those that were found.
 #[derive(Debug, Default)]
 pub struct Names {
-    wanted: Vec<(u64, u64)>,
-    found: BTreeMap<u64, (Bytes, Option<u64>)>,
+    wanted: Vec<Holds>,
+    found: BTreeMap<u64, BTreeSet<(Bytes, Option<u64>)>>,
+    count: usize,
 }
 
 impl Names {
     /// Wants the names behind what damaged parts hold.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Self {
-        let mut names = Self::default();
-        for part in parts {
-            if let (Some(range), true) = (part.holds.sequences, part.holds.revisions.is_empty()) {
-                names.wanted.push(range);
-            }
-        }
-        names
+        let unknown = |part: &&Part| part.holds.sequences.is_some() && part.holds.revisions.is_empty();
+        let wanted = parts.into_iter().filter(unknown).map(|part| part.holds.clone());
+        Self { wanted: wanted.collect(), ..Self::default() }
     }
 
-    fn wants(&self, sequence: u64) -> bool {
-        self.found.len() < NAMES_MAX
-            && self.wanted.iter().any(|(first, last)| (*first..=*last).contains(&sequence))
+    /// Keeps whose change that is, if somebody wants to know.
+    fn add(&mut self, sequence: u64, entity: &Entity, rev: Option<u64>) {
+        let wants = |holds: &Holds| holds.has(sequence) && holds.has_entity(entity.as_bytes());
+        if self.count < NAMES_MAX && self.wanted.iter().any(wants) {
+            let all = self.found.entry(sequence).or_default();
+            self.count += usize::from(all.insert((entity.bytes().clone(), rev)));
+        }
+    }
+
+    /// A revision, and the changes whose contents it uses.
+    fn revision(&mut self, entity: &Entity, row: &Row) {
+        self.add(row.sequence, entity, Some(row.number));
+        if let Some(content) = row.content.filter(|content| content.address.sequence != row.sequence) {
+            self.add(content.address.sequence, entity, Some(row.number));
+        }
     }
 
     /// Looks into files, in whatever of them can be read.
@@ -45,16 +57,13 @@ impl Names {
         }
         for path in files {
             file::walk_listed(fs, path, Depth::Stored, &mut |item| {
-                let found = match &item {
-                    Item::Change(change, _) | Item::Listed(change) => {
-                        let (entity, rev) = file::who(change);
-                        Some((change.sequence, entity, rev))
-                    }
-                    Item::Row(entity, row) => Some((row.sequence, entity, Some(row.number))),
-                    _ => None,
-                };
-                if let Some((sequence, entity, rev)) = found.filter(|(sequence, ..)| self.wants(*sequence)) {
-                    self.found.insert(sequence, (entity.bytes().clone(), rev));
+                match &item {
+                    Item::Change(change, _) | Item::Listed(change) => match &change.change {
+                        Change::Revision { entity, row, .. } => self.revision(entity, row),
+                        Change::Annotation(note) => self.add(change.sequence, &note.entity, None),
+                    },
+                    Item::Row(entity, row, _) => self.revision(entity, row),
+                    _ => {}
                 }
                 Ok(())
             })?;
@@ -68,7 +77,10 @@ impl Names {
         let named: BTreeSet<_> = self
             .found
             .range(first..=last)
-            .filter_map(|(_, (entity, rev))| rev.map(|rev| (entity.clone(), rev)))
+            .filter(|(sequence, _)| holds.has(**sequence))
+            .flat_map(|(_, all)| all)
+            .filter(|(entity, _)| holds.has_entity(entity))
+            .filter_map(|(entity, rev)| rev.map(|rev| (entity.clone(), rev)))
             .collect();
         holds.revisions.extend(named);
     }

@@ -48,6 +48,10 @@ pub fn holds_into(object: &mut Object, holds: &Holds) {
             object.number("sequence_last", last);
         }
     }
+    if !holds.each.is_empty() {
+        let each: Vec<String> = holds.each.iter().map(u64::to_string).collect();
+        object.raw("sequences", &format!("[{}]", each.join(",")));
+    }
     if let Some((from, to)) = &holds.entities {
         object.bytes("entity_from", from);
         if let Some(to) = to {
@@ -78,12 +82,17 @@ pub fn holds_text(holds: &Holds) -> String {
         said.push(match last {
             u64::MAX => format!("changes from {first} on"),
             last if last == first => format!("change {first}"),
+            last if !holds.each.is_empty() => format!("{} changes from {first} to {last}", holds.each.len()),
             last => format!("changes {first} to {last}"),
         });
     }
     if let Some((from, to)) = &holds.entities {
         said.push(match to {
-            Some(to) => format!("entities from {} up to {} (not included)", shown(from), shown(to)),
+            // The first name behind another one is that one and a zero.
+            Some(to) => match to.split_last() {
+                Some((0, last)) => format!("entities from {} to {}", shown(from), shown(last)),
+                _ => format!("entities from {} up to {} (not included)", shown(from), shown(to)),
+            },
             None if from.is_empty() => "all entities of the file".into(),
             None => format!("entities from {} to the end of the file", shown(from)),
         });

@@ -93,7 +93,7 @@ impl Numbers {
                 self.add("stored in % of raw, group", of_hundred);
                 header.members.iter().for_each(|member| self.add("content bytes", u64::from(member.raw_len)));
             }
-            Item::Row(entity, row) => {
+            Item::Row(entity, row, _) => {
                 *self.revisions.entry(entity.bytes().clone()).or_default() += 1;
                 self.add("metadata bytes of a revision", row.cold.len() as u64);
                 self.newest = self.newest.max(row.commit_time);

@@ -111,7 +111,7 @@ impl Scan<'_> {
                     if is_pack || missed { self.change(&change, &[], "directory") } else { Ok(()) }
                 }
                 Item::Content(address, content) => self.content(address, content),
-                Item::Row(entity, row) => self.row(entity.as_bytes(), &row),
+                Item::Row(entity, row, _) => self.row(entity.as_bytes(), &row),
                 Item::Lost(entity, number) => {
                     if !self.wants(entity.as_bytes(), number) {
                         return Ok(());

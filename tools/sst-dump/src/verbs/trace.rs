@@ -8,7 +8,7 @@ use recension::env::Env;
 use recension::index::annotations;
 use recension::log::{Change, LoggedChange};
 use recension::model::Address;
-use recension::pack::Depth;
+use recension::pack::{Depth, entity_hash};
 use recension_cli::Global;
 use recension_cli::entity::from_arg;
 use recension_cli::exit::{Failure, Outcome};
@@ -39,12 +39,14 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
         let (whose, rev) = file::who(change);
         *whose == entity && args.rev.is_none_or(|wanted| rev.is_none_or(|rev| rev == wanted))
     };
+    let hash = entity_hash(&entity);
     let files = StoreFiles::read(&*env.fs, &args.store)?;
     let mut found: Found = BTreeMap::new();
     for (id, kind, _) in &files.files {
         let name = id.file_name(*kind);
         let role = files.role(*id, *kind);
-        let mut groups: BTreeMap<Address, (u64, usize)> = BTreeMap::new();
+        let mut groups: BTreeMap<Address, (u64, u64, usize)> = BTreeMap::new();
+        let mut group_len = 0;
         let mut frame = (0, 0);
         let mut directory: Option<Part> = None;
         let mut blocks: Vec<Part> = Vec::new();
@@ -66,6 +68,9 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                     }
                     if part.kind == "directory" {
                         directory = Some(part.clone());
+                    }
+                    if part.kind == "group" {
+                        group_len = part.len;
                     }
                     let covers = part.holds.entities.as_ref().is_some_and(|(from, to)| {
                         entity.as_bytes() >= &from[..]
@@ -94,9 +99,9 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                         places.push(at("unit", locator.offset, u64::from(locator.len), state, note));
                     }
                 }
-                Item::Group(offset, header) => {
+                Item::Group(offset, header) if header.mixed || header.entity_hash == hash => {
                     for (i, member) in header.members.iter().enumerate() {
-                        groups.insert(member.address, (offset, i));
+                        groups.insert(member.address, (offset, group_len, i));
                     }
                 }
                 Item::Listed(change) if wanted(&change) => {
@@ -113,19 +118,36 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                     }
                     if let Change::Revision { row, .. } = &change.change
                         && let Some(content) = row.content
-                        && let Some((offset, member)) = groups.get(&content.address)
                     {
-                        let note = format!(
-                            "content {}/{}, member {member}",
-                            content.address.sequence, content.address.slot
-                        );
-                        places.push(at("group", *offset, 0, "sound", note));
+                        let address = content.address;
+                        let note = format!("content {}/{}", address.sequence, address.slot);
+                        match groups.get(&address) {
+                            Some((offset, len, member)) => {
+                                places.push(at(
+                                    "group",
+                                    *offset,
+                                    *len,
+                                    "sound",
+                                    format!("{note}, member {member}"),
+                                ));
+                            }
+                            // A content that is used again may be in another file.
+                            None if address.sequence != row.sequence => {}
+                            None => {
+                                let note = format!("{note}: its group cannot be read");
+                                places.push(at("group", 0, 0, "damaged", note));
+                            }
+                        }
                     }
                 }
-                Item::Row(whose, row) if whose == entity && args.rev.is_none_or(|rev| rev == row.number) => {
+                Item::Row(whose, row, at_blocks)
+                    if whose == entity && args.rev.is_none_or(|rev| rev == row.number) =>
+                {
                     let places = found.entry(row.number).or_default();
-                    let note = format!("row of change {}", row.sequence);
-                    places.push(at("row", 0, 0, "sound", note));
+                    let fields = at_blocks.cold.map_or_else(String::new, |at| format!(", fields at {at:#x}"));
+                    let note =
+                        format!("change {}, entity at {:#x}{fields}", row.sequence, at_blocks.entities);
+                    places.push(at("row", at_blocks.hot, 0, "sound", note));
                 }
                 Item::Lost(whose, number) if whose == entity => {
                     let places = found.entry(number.unwrap_or(0)).or_default();

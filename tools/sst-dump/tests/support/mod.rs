@@ -107,6 +107,11 @@ pub fn state(dir: &Path) -> State {
 
 /// A pack made of the first sealed segment, beside the store.
 pub fn packed(dir: &Path, store: &Path) -> PathBuf {
+    packed_with(dir, store, 0)
+}
+
+/// The same, as if annotations up to a sequence number had been applied.
+pub fn packed_with(dir: &Path, store: &Path, annotation_watermark: u64) -> PathBuf {
     let state = state(store);
     let info: ValueFileInfo = state
         .value_files
@@ -128,7 +133,7 @@ pub fn packed(dir: &Path, store: &Path) -> PathBuf {
             entity_last: Default::default(),
         },
         generation: 1,
-        annotation_watermark: 0,
+        annotation_watermark,
         last_checksum: info.last_checksum,
         options: PackOptions { directory_records: 16, ..PackOptions::FAST },
     };
