@@ -9,6 +9,7 @@ use std::cell::Cell;
 pub const ALL: &[&str] = &[
     "seal: log synced first",
     "background: disk full, tried again",
+    "background: tried again ever less often",
     "background: writer slowed down for packing",
     "background: writer stopped for a flush",
     "checkpoint: refused after a failed sync",
@@ -40,6 +41,7 @@ pub const ALL: &[&str] = &[
     "open: unfinished file removed",
     "pack: damaged file left as it is",
     "pack: installed",
+    "pack: no room, nothing tried",
     "pipeline: head is pending",
     "pipeline: look up again",
     "pipeline: roll over to the spare",

@@ -4,7 +4,7 @@
 //! the store weakly: when the last handle is dropped they find nothing to do. A failed job latches the store, except for a full
 //! disk: then the work waits, is tried again, and writers hear of it when they would have to wait for it.
 
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,16 @@ use super::inner::Inner;
 use super::leader::Rolled;
 use super::open::OpenReport;
 use super::options::Packing;
+use super::unpackable::is_given_up;
 use crate::codec::FileId;
 use crate::env::JobClass;
 use crate::index::memtable::Memtable;
 use crate::{Error, Result};
 
-/// How long to wait before trying again after the disk was full.
+/// How long to wait before trying again after the disk was full. Work that nobody waits for is tried ever less often,
 const RETRY_FULL: Duration = Duration::from_millis(500);
+/// each time after twice as long, and so many times longer at most: every 64 seconds.
+const RETRY_DOUBLINGS: u32 = 7;
 
 /// What is queued or running.
 #[derive(Default)]
@@ -46,10 +49,13 @@ pub(crate) struct Background {
     pub(crate) packing: Mutex<()>,
     /// Segments that were rolled over and are to be sealed, oldest first.
     to_seal: Mutex<Vec<Rolled>>,
-    /// Files that cannot be packed: damaged ones. They stay as they are, and are tried again after the next opening.
+    /// Files that cannot be packed or merged, since they are damaged or cannot be read. They stay as they are, and are tried again after the next
+    /// opening, or when a full compaction asks.
     pub(crate) unpackable: Mutex<BTreeSet<FileId>>,
     /// Segments that are sealed and wait to be packed, as of the last seal or pack.
     pub(crate) waiting_to_pack: AtomicU64,
+    /// How often in a row compacting, packing and merging were put off for want of room, or of a disk that takes what is written.
+    pub(crate) in_vain: AtomicU32,
     /// Log bytes written when a writer was last slowed down for packing.
     pub(crate) throttled_at: AtomicU64,
     /// Ranges of sequence numbers whose merge would not pay.
@@ -167,9 +173,25 @@ impl Inner {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&inner)))
                 .unwrap_or_else(|_| Err(Error::invalid("internal: a background job panicked")));
             match result {
-                Ok(()) => *inner.background.full.lock() = None,
+                Ok(()) => {
+                    *inner.background.full.lock() = None;
+                    if class == JobClass::Compact {
+                        inner.background.in_vain.store(0, Ordering::Relaxed);
+                    }
+                }
                 Err(Error::Cancelled) => {}
                 Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
+                // Writers do not wait for it.
+                Err(error)
+                    if class == JobClass::Compact
+                        && (is_given_up(&error) || matches!(error, Error::OutOfSpace { .. })) =>
+                {
+                    probe!("background: tried again ever less often");
+                    let before = inner.background.in_vain.fetch_add(1, Ordering::Relaxed);
+                    let delay = RETRY_FULL * 2_u32.pow(before.min(RETRY_DOUBLINGS));
+                    tracing::warn!(%error, ?delay, "background work is put off");
+                    inner.once(class, delay, flag, step);
+                }
                 Err(error @ Error::OutOfSpace { .. }) => {
                     probe!("background: disk full, tried again");
                     tracing::warn!(%error, "background work waits for space");
@@ -256,6 +278,7 @@ impl Inner {
     pub(crate) fn latching<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| match error {
             Error::OutOfSpace { .. } | Error::Cancelled => error,
+            error if is_given_up(&error) => error,
             Error::Invalid { .. } if self.closed.load(Ordering::Acquire) => error,
             error => self.latch(&error),
         })

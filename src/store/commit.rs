@@ -121,7 +121,8 @@ impl Inner {
     fn throttle_for_packing(&self) {
         let waiting = self.background.waiting_to_pack.load(Ordering::Relaxed);
         let behind = waiting.saturating_sub(PACKS_SLOW);
-        if behind == 0 {
+        // To wait for what is put off helps nobody.
+        if behind == 0 || self.background.in_vain.load(Ordering::Relaxed) > 0 {
             return;
         }
         let written = self.counters.log_bytes.load(Ordering::Relaxed);

@@ -16,7 +16,7 @@
 //! 2. A merge that is half done is finished before another one begins.
 //! 3. It is done if it pays: if the groups that it fills are expected to save enough of the bytes that it writes. Full groups are copied.
 //! 4. Memory is bounded by the changes of a part, and by a sample of the entities where a part must end.
-//! 5. What is damaged is left as it is.
+//! 5. What is damaged or cannot be read is left as it is (`unpackable`).
 
 use crate::sync::atomic::Ordering;
 use std::collections::BTreeMap;
@@ -161,9 +161,10 @@ impl Inner {
         Ok(None)
     }
 
-    /// What is left to do for the best layout: to merge everything into one run, then to compress better what was compressed fast.
-    pub(crate) fn next_full_merge(&self) -> Result<Option<Merge>> {
-        for stretch in self.stretches() {
+    /// What is left to do for the best layout of what there is up to a change: to merge everything into one run, then to compress better what was compressed fast.
+    pub(crate) fn next_full_merge(&self, up_to: u64) -> Result<Option<Merge>> {
+        for mut stretch in self.stretches() {
+            stretch.retain(|run| run.last <= up_to);
             // A merge that is half done first: what is left of its sources is cut in the manifest only, and would meet what was made of them.
             if let Some(run) = stretch.iter().find(|run| !run.unfinished().is_empty()) {
                 return Ok(Merge::of(std::slice::from_ref(run), PackOptions::BEST));
@@ -236,12 +237,15 @@ impl Inner {
         let _one_at_a_time = self.background.packing.lock();
         self.check_writable()?;
         let Some(merge) = self.next_merge()? else { return Ok(false) };
-        self.merge_part(&merge, cancel)?;
+        self.packing_meanwhile(cancel, &|stop| self.merge_part(&merge, stop))?;
         Ok(true)
     }
 
     /// Merges the smallest entities of what is left, as many as make a part.
     pub(crate) fn merge_part(&self, merge: &Merge, cancel: &dyn Fn() -> bool) -> Result<()> {
+        // What a part writes is at most what it reads.
+        let bytes: u64 = merge.inputs.iter().map(|info| info.len).sum();
+        self.require_space(bytes.min(self.options.limits.pack_part_bytes.saturating_mul(2)))?;
         let mut packs = Vec::with_capacity(merge.inputs.len());
         for info in &merge.inputs {
             let Some(pack) = self.packable(info.id, self.open_pack(info))? else { return Ok(()) };
@@ -330,19 +334,6 @@ impl Inner {
         Err(Error::invalid(format!(
             "internal: a merge of changes {first} to {last} has {found} of {expected}"
         )))
-    }
-
-    /// What was made of all inputs together, or `None` if one of them is damaged: it is not told which, so none is merged.
-    fn inputs_packable<T>(&self, merge: &Merge, result: Result<T>) -> Result<Option<T>> {
-        match result {
-            Err(error @ (Error::Corrupt(_) | Error::Unsupported { .. })) => {
-                probe!("pack: damaged file left as it is");
-                tracing::error!(%error, "packs cannot be merged and stay as they are: run check");
-                self.background.unpackable.lock().extend(merge.inputs.iter().map(|info| info.id));
-                Ok(None)
-            }
-            other => other.map(Some),
-        }
     }
 
     /// The largest entity of the next part: that of the whole merge if it takes all that is left.

@@ -37,6 +37,7 @@ mod sync;
 mod tables;
 mod ticket;
 mod transaction;
+mod unpackable;
 mod values;
 mod watch;
 

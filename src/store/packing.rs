@@ -10,7 +10,8 @@
 //! 2. One edit of the manifest removes the segment and adds the pack. If it was the newest segment, the edit remembers its end, which the
 //!    header of the segment behind it names.
 //! 3. Whoever has the old value map reads on from the segment; its name goes when the last of them is done.
-//! 4. A segment that is damaged is not packed and nothing is latched: it is as readable as before, and `check` names what is wrong.
+//! 4. A segment that is damaged or cannot be read is not packed and nothing is latched: it is as readable as before, and `check` names what is
+//!    wrong (`unpackable`). Nor does a pack latch that cannot be written: it is given up, and tried again later. A failed sync does.
 //! 5. Sealed segments are durable, so nothing here waits for the log.
 
 use crate::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use super::Progress;
 use super::inner::Inner;
+use super::unpackable::is_failed_sync;
 use super::values::ValueEntry;
 use crate::codec::{FileId, FileKind};
 use crate::env::Access;
@@ -28,6 +30,11 @@ use crate::log::{SealedSegment, VerifyDepth};
 use crate::manifest::{Edit, PackedEnd, ValueFileInfo};
 use crate::pack::{PackInput, PackOptions, PackRequest, Rectangle, pack};
 use crate::{Error, Result};
+
+/// A segment becomes a pack of about so much of its size at best.
+const SMALLEST_OF: u64 = 8;
+/// So many segments wait while a merge goes on; at the next one they are packed in between.
+const WAIT_FOR_MERGE: u64 = 2;
 
 impl Inner {
     /// The oldest segment that is to be packed.
@@ -74,6 +81,8 @@ impl Inner {
         if background.swap(true, Ordering::AcqRel) {
             return Err(Error::invalid("a full compaction is running already"));
         }
+        // Asked for: what could not be read before is tried again.
+        self.background.unpackable.lock().clear();
         let done = self.pack_all(progress).and_then(|()| self.merge_fully(progress));
         background.store(false, Ordering::Release);
         self.pack_in_background();
@@ -83,15 +92,40 @@ impl Inner {
     fn merge_fully(self: &Arc<Self>, progress: &mut Progress<'_>) -> Result<()> {
         let progress = RefCell::new(progress);
         let mut done = 0_u64;
+        // What is written from now on is not waited for: there would be no end to it.
+        let up_to = self.runs().last().map_or(0, |run| run.last);
         loop {
             progress.borrow_mut().step("merge", done, 0)?;
             let _one_at_a_time = self.background.packing.lock();
             self.check_writable()?;
-            let Some(merge) = self.next_full_merge()? else { return Ok(()) };
+            let Some(merge) = self.next_full_merge(up_to)? else { return Ok(()) };
             let stop = || self.is_ending() || progress.borrow_mut().step("merge", done, 0).is_err();
-            self.latching(self.merge_part(&merge, &stop))?;
+            self.latching(self.packing_meanwhile(&stop, &|stop| self.merge_part(&merge, stop)))?;
             done = done.saturating_add(1);
         }
+    }
+
+    /// Merges, and packs segments in between if several wait: a merge takes long, and writers would be slowed down for what it holds up. Whoever
+    /// calls this holds the lock for packing.
+    pub(super) fn packing_meanwhile(
+        &self,
+        cancel: &dyn Fn() -> bool,
+        merge: &dyn Fn(&dyn Fn() -> bool) -> Result<()>,
+    ) -> Result<()> {
+        let failed = RefCell::new(None);
+        let stop = || {
+            while self.background.waiting_to_pack.load(Ordering::Relaxed) > WAIT_FOR_MERGE && !cancel() {
+                let Some(segment) = self.next_to_pack() else { break };
+                if let Err(error) = self.pack_segment(&segment, cancel) {
+                    *failed.borrow_mut() = Some(error);
+                    return true;
+                }
+                self.background.waiting_to_pack.store(self.segments_to_pack().0, Ordering::Relaxed);
+            }
+            cancel()
+        };
+        let merged = merge(&stop);
+        failed.into_inner().map_or(merged, Err)
     }
 
     /// Segments that wait to be packed: how many, and their bytes.
@@ -104,10 +138,12 @@ impl Inner {
     }
 
     fn pack_segment(&self, info: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
-        let handle = self.manifest.files().open(info.id, FileKind::Segment)?;
+        self.require_space(info.len / SMALLEST_OF)?;
         let store = self.manifest.state().store;
-        let path = handle.path().to_path_buf();
-        let opened = SealedSegment::open_file(handle.file().clone(), &path, info, &store, None);
+        let path = self.manifest.files().path(info.id, FileKind::Segment);
+        let handle = self.manifest.files().open(info.id, FileKind::Segment);
+        let opened = handle
+            .and_then(|handle| SealedSegment::open_file(handle.file().clone(), &path, info, &store, None));
         let Some(segment) = self.packable(info.id, opened)? else { return Ok(()) };
         let end = PackedEnd {
             id: info.id,
@@ -146,20 +182,6 @@ impl Inner {
         Ok(())
     }
 
-    /// What was made of a file, or `None` if it is damaged: then it stays as it is.
-    pub(super) fn packable<T>(&self, id: FileId, result: Result<T>) -> Result<Option<T>> {
-        match result {
-            Ok(made) => Ok(Some(made)),
-            Err(error @ (Error::Corrupt(_) | Error::Unsupported { .. })) => {
-                probe!("pack: damaged file left as it is");
-                tracing::error!(%error, file = id.number, "a value file cannot be packed and stays as it is: run check");
-                self.background.unpackable.lock().insert(id);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Writes a pack, audits it and makes it durable. After an error its file is gone, or will be at the next opening.
     pub(super) fn make_pack(
         &self,
@@ -187,16 +209,18 @@ impl Inner {
             },
         };
         let made = self.write_pack(inputs, &request, cancel);
-        if let Err(error) = &made
-            && matches!(
-                error,
-                Error::OutOfSpace { .. } | Error::Cancelled | Error::Corrupt(_) | Error::Unsupported { .. }
-            )
-            && let Err(error) = self.give_up_pack(id)
-        {
-            tracing::warn!(%error, "could not remove a pack that was not finished");
+        match made {
+            Err(error) if !is_failed_sync(&error) => {
+                match self.give_up_pack(id) {
+                    // Names that others gave may be lost with it.
+                    Err(sync) if is_failed_sync(&sync) => return Err(sync),
+                    Err(error) => tracing::warn!(%error, "could not remove a pack that was not finished"),
+                    Ok(()) => {}
+                }
+                Err(error)
+            }
+            made => made,
         }
-        made
     }
 
     fn write_pack(

@@ -43,8 +43,11 @@ pub struct Stats {
     pub packs: (u64, u64),
     /// The same by tier: runs of packs of about one size, the smallest first.
     pub pack_tiers: Vec<(u64, u64)>,
-    /// Segments that are sealed and wait to be packed: files and bytes. Damaged ones wait for ever: see `check`.
+    /// Segments that are sealed and wait to be packed: files and bytes.
     pub packs_waiting: (u64, u64),
+    /// Segments and packs that could not be read when they were to be packed or merged, and stay as they are: files and bytes. `check` says what
+    /// is wrong with them. They are tried again after the next opening, and by a full compaction.
+    pub unpackable: (u64, u64),
     /// Tables by level: files and bytes.
     pub levels: Vec<(u64, u64)>,
     /// Tables of annotations: files and bytes.
@@ -174,12 +177,15 @@ impl Inner {
             latched: self.latch.get().map(ToString::to_string),
             ..Stats::default()
         };
+        let unpackable = self.background.unpackable.lock().clone();
         for file in state.value_files.values() {
             match file.kind {
                 FileKind::Pack => add(&mut stats.packs, file.len),
                 _ => add(&mut stats.segments, file.len),
             }
-            if file.kind == FileKind::Segment && self.options.packing == Packing::InBackground {
+            if unpackable.contains(&file.id) {
+                add(&mut stats.unpackable, file.len);
+            } else if file.kind == FileKind::Segment && self.options.packing == Packing::InBackground {
                 add(&mut stats.packs_waiting, file.len);
             }
             stats.contents.0 = stats.contents.0.saturating_add(file.raw_bytes);

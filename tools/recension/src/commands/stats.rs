@@ -27,6 +27,13 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
         ("metadata beside them", size(stats.value_metadata)),
         ("active segment", size(stats.active_segment_bytes)),
     ];
+    for (what, waiting) in
+        [("wait to be packed", stats.packs_waiting), ("cannot be packed", stats.unpackable)]
+    {
+        if waiting.0 > 0 {
+            rows.push((what, files(waiting)));
+        }
+    }
     for (tier, packs) in stats.pack_tiers.iter().enumerate() {
         const NAMES: [&str; 6] = ["packs, tier 0", "tier 1", "tier 2", "tier 3", "tier 4", "tier 5"];
         rows.push((NAMES.get(tier).unwrap_or(&"higher tier"), files(*packs)));
@@ -80,6 +87,7 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     let tiers: Vec<String> = stats.pack_tiers.iter().map(|tier| pair(*tier).finish()).collect();
     object.raw("pack_tiers", &format!("[{}]", tiers.join(",")));
     object.object("packs", &pair(stats.packs)).object("packs_waiting", &pair(stats.packs_waiting));
+    object.object("unpackable", &pair(stats.unpackable));
     object.number("active_segment_bytes", stats.active_segment_bytes);
     let levels: Vec<String> = stats.levels.iter().map(|level| pair(*level).finish()).collect();
     object.raw("levels", &format!("[{}]", levels.join(",")));
