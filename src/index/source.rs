@@ -83,7 +83,13 @@ pub trait Source: Send + Sync {
     /// The rows of the entity inside the bound. Streams: memory does not grow with the history.
     fn rows(self: Arc<Self>, entity: &[u8], bound: &Bound, order: Order) -> RowIter;
 
-    /// The same for a job that reads it once from end to end, leaving the caches to the readers; `None` if that makes no difference.
+    /// The rows of the entity inside the bound whose number is above one, oldest first: to go on where a walk was left.
+    fn rows_above(self: Arc<Self>, entity: &[u8], above: u64, bound: &Bound) -> RowIter {
+        let rows = self.rows(entity, bound, Order::Ascending);
+        Box::new(rows.filter(move |row| row.as_ref().map_or(true, |row| row.number > above)))
+    }
+
+    /// This source for a job that reads it once from end to end, leaving the caches to the readers; `None` if that makes no difference.
     fn for_scan(&self) -> Option<Arc<dyn Source>> {
         None
     }

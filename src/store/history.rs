@@ -1,8 +1,8 @@
 //! Iterators over the revisions of an entity and over the heads of many.
 //!
 //! They own what they need, stream, can be sent to another thread, and are fused after an error. So that a reader that takes its
-//! time holds no files back, the present version of the index is pinned anew every thousand items, and the iterator seeks behind
-//! the last one that it gave out.
+//! time holds no files back, the present version of the index is pinned anew every thousand items or every second, and the iterator seeks behind
+//! the last one that it gave out. (Who stops asking and keeps the iterator keeps what is pinned.)
 
 use std::sync::Arc;
 
@@ -16,18 +16,49 @@ use crate::index::merge::ChainRows;
 use crate::index::{EntityRange, Order};
 use crate::model::{Bound, Entity};
 
-/// Items between two pins of the index.
+/// A pin of the index is renewed after so many items,
 const REPIN_AFTER: u32 = 1000;
+/// or after so long, µs.
+const REPIN_AFTER_US: u64 = 1_000_000;
+
+/// A walk over a pinned version of the index.
+struct Pinned<W> {
+    walk: W,
+    since_us: u64,
+    given: u32,
+}
+
+impl<W: Iterator> Pinned<W> {
+    /// The walk as it is, or begun anew if there is none or its pin is old.
+    fn renewed<'a>(
+        pinned: &'a mut Option<Self>,
+        inner: &Inner,
+        begin: impl FnOnce(&Inner) -> W,
+    ) -> &'a mut Self {
+        let now = inner.env.clock.monotonic_us();
+        let is_old =
+            |pin: &mut Self| pin.given >= REPIN_AFTER || now.saturating_sub(pin.since_us) >= REPIN_AFTER_US;
+        if pinned.as_mut().is_some_and(is_old) {
+            *pinned = None;
+        }
+        let pin = pinned.get_or_insert_with(|| Self { walk: begin(inner), since_us: now, given: 0 });
+        pin.given = pin.given.saturating_add(1);
+        pin
+    }
+
+    fn next(&mut self) -> Option<W::Item> {
+        self.walk.next()
+    }
+}
 
 /// The revisions of one entity, newest first; `.rev()` for oldest first. Reads no contents.
 pub struct History {
     inner: Arc<Inner>,
     entity: Entity,
     bound: Bound,
-    front: Option<ChainRows>,
-    front_given: u32,
-    back: Option<ChainRows>,
-    /// Numbers at or below this were given out from the back; 0 for none.
+    front: Option<Pinned<ChainRows>>,
+    back: Option<Pinned<ChainRows>>,
+    /// Numbers at or below this were given out from the back, or are purged; 0 for none.
     floor: u64,
     /// Numbers at or above this were given out from the front.
     ceiling: u64,
@@ -41,7 +72,6 @@ impl History {
             entity,
             bound,
             front: None,
-            front_given: 0,
             back: None,
             floor: 0,
             ceiling: u64::MAX,
@@ -63,20 +93,15 @@ impl Iterator for History {
         if self.done {
             return None;
         }
-        if self.front_given >= REPIN_AFTER {
-            self.front = None;
-        }
-        let front = self.front.get_or_insert_with(|| {
-            self.front_given = 0;
+        let front = Pinned::renewed(&mut self.front, &self.inner, |inner| {
             let below = self.ceiling.saturating_sub(u64::from(self.ceiling != u64::MAX));
             let bound = Bound { number: self.bound.number.min(below), ..self.bound };
-            self.inner.view().rows(&self.entity, &bound, Order::Descending)
+            inner.view().rows(&self.entity, &bound, Order::Descending)
         });
         let item =
             front.next().map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
         match item {
             Some(Ok(Some(revision))) if revision.number() > self.floor => {
-                self.front_given += 1;
                 self.ceiling = revision.number();
                 Some(Ok(revision))
             }
@@ -99,17 +124,19 @@ impl DoubleEndedIterator for History {
             return None;
         }
         loop {
-            let back = self
-                .back
-                .get_or_insert_with(|| self.inner.view().rows(&self.entity, &self.bound, Order::Ascending));
-            let item = back
-                .next()
-                .map(|row| row.and_then(|row| Revision::new(&self.inner, self.entity.clone(), row)));
+            let back = Pinned::renewed(&mut self.back, &self.inner, |inner| {
+                inner.view().rows_above(&self.entity, self.floor, &self.bound)
+            });
+            let item = back.next().map(|row| {
+                let row = row?;
+                let number = row.number;
+                Ok((number, Revision::new(&self.inner, self.entity.clone(), row)?))
+            });
             match item {
                 // Purged; there may be newer ones.
-                Some(Ok(None)) => {}
-                Some(Ok(Some(revision))) if revision.number() < self.ceiling => {
-                    self.floor = revision.number();
+                Some(Ok((number, None))) => self.floor = number,
+                Some(Ok((number, Some(revision)))) if number < self.ceiling => {
+                    self.floor = number;
                     return Some(Ok(revision));
                 }
                 Some(Err(e)) => {
@@ -134,10 +161,8 @@ pub struct Heads {
     bound: Bound,
     /// What neither end has given out.
     left: EntityRange,
-    front: Option<HeadIter>,
-    front_given: u32,
-    back: Option<HeadIter>,
-    back_given: u32,
+    front: Option<Pinned<HeadIter>>,
+    back: Option<Pinned<HeadIter>>,
     done: bool,
 }
 
@@ -149,16 +174,7 @@ enum Given {
 
 impl Heads {
     pub(crate) fn new(inner: &Arc<Inner>, range: EntityRange, bound: Bound) -> Self {
-        Self {
-            inner: inner.clone(),
-            bound,
-            left: range,
-            front: None,
-            front_given: 0,
-            back: None,
-            back_given: 0,
-            done: false,
-        }
+        Self { inner: inner.clone(), bound, left: range, front: None, back: None, done: false }
     }
 
     /// `None`: the entity was purged, look at the next one.
@@ -205,15 +221,10 @@ impl Iterator for Heads {
             return None;
         }
         loop {
-            if self.front_given >= REPIN_AFTER {
-                self.front = None;
-            }
-            let front = self.front.get_or_insert_with(|| {
-                self.front_given = 0;
-                self.inner.view().heads(&self.left, &self.bound, Order::Ascending)
-            });
-            self.front_given += 1;
-            let item = front.next();
+            let item = Pinned::renewed(&mut self.front, &self.inner, |inner| {
+                inner.view().heads(&self.left, &self.bound, Order::Ascending)
+            })
+            .next();
             if let Some(given) = self.give(item, Order::Ascending) {
                 return given;
             }
@@ -227,15 +238,10 @@ impl DoubleEndedIterator for Heads {
             return None;
         }
         loop {
-            if self.back_given >= REPIN_AFTER {
-                self.back = None;
-            }
-            let back = self.back.get_or_insert_with(|| {
-                self.back_given = 0;
-                self.inner.view().heads(&self.left, &self.bound, Order::Descending)
-            });
-            self.back_given += 1;
-            let item = back.next();
+            let item = Pinned::renewed(&mut self.back, &self.inner, |inner| {
+                inner.view().heads(&self.left, &self.bound, Order::Descending)
+            })
+            .next();
             if let Some(given) = self.give(item, Order::Descending) {
                 return given;
             }

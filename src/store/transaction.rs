@@ -27,7 +27,7 @@ pub struct Transaction {
     batch: Batch,
 }
 
-/// Heads of a range at a transaction's snapshot. Not checked at commit.
+/// Heads of a range at a transaction's snapshot, in the order of their names; reversible. Not checked at commit.
 pub struct SnapshotHeads(Heads);
 
 impl Iterator for SnapshotHeads {
@@ -37,6 +37,14 @@ impl Iterator for SnapshotHeads {
         self.0.next()
     }
 }
+
+impl DoubleEndedIterator for SnapshotHeads {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back()
+    }
+}
+
+impl std::iter::FusedIterator for SnapshotHeads {}
 
 impl Transaction {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {

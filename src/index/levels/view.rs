@@ -126,6 +126,12 @@ impl IndexView {
         ChainRows::new(self.memory().chain(tables).collect(), entity.clone(), bound, order)
     }
 
+    /// Those whose number is above one, oldest first.
+    pub fn rows_above(&self, entity: &Entity, above: u64, bound: &Bound) -> ChainRows {
+        let tables = self.levels.revisions.covering(entity.as_bytes()).map(|table| place(table));
+        ChainRows::above(self.memory().chain(tables).collect(), entity.clone(), above, bound)
+    }
+
     /// The entities of a range over all places. Ascending or descending, streaming.
     pub fn runs(&self, range: &EntityRange, order: Order) -> MergeRuns {
         let tree = &self.levels.revisions;

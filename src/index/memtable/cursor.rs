@@ -87,6 +87,14 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// Oldest first, from the first number above one.
+    pub(super) fn above(memtable: Arc<Memtable>, entity: &[u8], above: u64, bound: &Bound) -> Self {
+        let chunks = Chunks::new(Bytes::copy_from_slice(entity), Order::Ascending, Some(above));
+        Self { memtable, bound: *bound, chunks }
+    }
+}
+
 impl Iterator for Rows {
     type Item = Result<Row>;
 

@@ -324,6 +324,10 @@ impl Source for Memtable {
         Box::new(cursor::Rows::new(self, entity, bound, order))
     }
 
+    fn rows_above(self: Arc<Self>, entity: &[u8], above: u64, bound: &Bound) -> RowIter {
+        Box::new(cursor::Rows::above(self, entity, above, bound))
+    }
+
     fn runs(self: Arc<Self>, range: &EntityRange, order: Order) -> Box<dyn RunCursor> {
         Box::new(cursor::Runs::new(self, range.clone(), order))
     }

@@ -14,6 +14,8 @@ pub struct ChainRows {
     hash: u64,
     bound: Bound,
     order: Order,
+    /// Numbers up to this one were given before; 0 for none.
+    above: u64,
     current: Option<(Place, RowIter)>,
     /// Number and sequence of the last row.
     last: Option<(u64, u64)>,
@@ -28,7 +30,22 @@ impl ChainRows {
         }
         let hash = entity_hash(entity.as_bytes());
         let places = places.into_iter();
-        Self { places, entity, hash, bound: *bound, order, current: None, last: None, failed: false }
+        Self {
+            places,
+            entity,
+            hash,
+            bound: *bound,
+            order,
+            above: 0,
+            current: None,
+            last: None,
+            failed: false,
+        }
+    }
+
+    /// Oldest first, from the first number above one. `places` as for [`ChainRows::new`].
+    pub fn above(places: Vec<Place>, entity: Entity, above: u64, bound: &Bound) -> Self {
+        Self { above, ..Self::new(places, entity, bound, Order::Ascending) }
     }
 
     fn read(&mut self) -> Result<Option<Row>> {
@@ -56,7 +73,11 @@ impl ChainRows {
             };
             self.current = None;
             if place.source.may_contain(self.entity.as_bytes(), self.hash)? {
-                let rows = place.source.clone().rows(self.entity.as_bytes(), &self.bound, self.order);
+                let (source, entity) = (place.source.clone(), self.entity.as_bytes());
+                let rows = match self.above {
+                    0 => source.rows(entity, &self.bound, self.order),
+                    above => source.rows_above(entity, above, &self.bound),
+                };
                 self.current = Some((place, rows));
             }
         }

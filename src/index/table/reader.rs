@@ -279,6 +279,10 @@ impl Source for RevisionTable {
         Box::new(TableRows::new(self, entity, bound, order))
     }
 
+    fn rows_above(self: Arc<Self>, entity: &[u8], above: u64, bound: &Bound) -> RowIter {
+        Box::new(TableRows::above(self, entity, above, bound))
+    }
+
     fn for_scan(&self) -> Option<Arc<dyn Source>> {
         Some(self.without_cache_fill())
     }

@@ -21,6 +21,8 @@ enum State {
     Before {
         entity: Box<[u8]>,
         bound: Bound,
+        /// Rows with numbers up to this one were given before; 0 for none.
+        above: u64,
     },
     /// Rows still to be given, counted through the table.
     Inside {
@@ -33,25 +35,33 @@ enum State {
 
 impl TableRows {
     pub(super) fn new(table: Arc<RevisionTable>, entity: &[u8], bound: &Bound, order: Order) -> Self {
-        Self { table, order, state: State::Before { entity: entity.into(), bound: *bound } }
+        Self { table, order, state: State::Before { entity: entity.into(), bound: *bound, above: 0 } }
     }
 
-    fn start(table: &RevisionTable, entity: &[u8], bound: &Bound) -> Result<State> {
+    /// Oldest first, from the first number above one.
+    pub(super) fn above(table: Arc<RevisionTable>, entity: &[u8], above: u64, bound: &Bound) -> Self {
+        let state = State::Before { entity: entity.into(), bound: *bound, above };
+        Self { table, order: Order::Ascending, state }
+    }
+
+    fn start(table: &RevisionTable, entity: &[u8], bound: &Bound, above: u64) -> Result<State> {
         if !table.may_contain(entity, entity_hash(entity))? {
             return Ok(State::After);
         }
         let layout = table.layout()?;
         let Some(run) = table.locate(&layout, entity)? else { return Ok(State::After) };
         let mut held = Held::default();
-        match table.search(&layout, &mut held, &run, bound)? {
-            Some(from) => Ok(State::Inside { layout, held, rows: from..run.end_row() }),
-            None => Ok(State::After),
-        }
+        let Some(from) = table.search(&layout, &mut held, &run, bound)? else { return Ok(State::After) };
+        let given = match above {
+            0 => None,
+            number => table.search(&layout, &mut held, &run, &Bound { number, ..Bound::ALL })?,
+        };
+        Ok(State::Inside { layout, held, rows: from..given.unwrap_or(run.end_row()) })
     }
 
     fn step(&mut self) -> Result<Option<Row>> {
-        if let State::Before { entity, bound } = &self.state {
-            self.state = Self::start(&self.table, entity, bound)?;
+        if let State::Before { entity, bound, above } = &self.state {
+            self.state = Self::start(&self.table, entity, bound, *above)?;
         }
         let State::Inside { layout, held, rows } = &mut self.state else { return Ok(None) };
         let row = match self.order {

@@ -33,6 +33,13 @@ fn check(model: &Model, table: &Arc<RevisionTable>) {
                 table.clone().rows(entity, &bound, Order::Ascending).map(Result::unwrap).collect();
             up.reverse();
             assert_eq!(up, inside);
+            for above in [0, 1, rows[rows.len() / 2].number, rows[0].number, rows[0].number + 1, u64::MAX] {
+                let above_it: Vec<_> =
+                    table.clone().rows_above(entity, above, &bound).map(Result::unwrap).collect();
+                let expected: Vec<_> =
+                    inside.iter().filter(|row| row.number > above).rev().cloned().collect();
+                assert_eq!(above_it, expected, "{above} {bound:?}");
+            }
         }
         let mut other = entity.clone();
         other.push(b'x');
