@@ -14,7 +14,7 @@ use recension::codec::{FileId, FileKind};
 use recension::env::{Access, Env, Fs, OsFs, read_vec_at};
 use recension::index::table::{RevisionTable, TableAccess, TableStats, describe_table};
 use recension::log::{TRAILER_LEN, Trailer};
-use recension::{Batch, Draft, Durability, Expect, Flags, Progress, Store, Timestamp};
+use recension::{Batch, Compaction, Draft, Durability, Expect, Flags, Progress, Store, Timestamp};
 use support::{Floor, Scratch, verdict};
 
 fn main() {
@@ -38,7 +38,7 @@ fn main() {
     if !batch.is_empty() {
         store.commit(batch).unwrap();
     }
-    store.compact(true, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     // A checkpoint seals the last segment: only then has it a directory.
     store.checkpoint(scratch.path("copy")).unwrap();
     store.close().unwrap();

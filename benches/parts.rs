@@ -17,7 +17,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use recension::codec::{Codec, compress, decompress};
 use recension::index::filter::{Filter, Fingerprint, encode_filter};
-use recension::{AsOf, Batch, Digest, Draft, Durability, Expect, Progress, Store};
+use recension::{AsOf, Batch, Compaction, Digest, Draft, Durability, Expect, Progress, Store};
 use support::{Draws, Scratch, texts};
 
 const LEN: usize = 8 << 10;
@@ -82,7 +82,7 @@ fn histories(criterion: &mut Criterion) {
         }
     }
     store.flush().unwrap();
-    store.compact(true, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     let now = AsOf::Sequence(store.published());
     let mut group = criterion.benchmark_group("head");
     for length in lengths {
@@ -113,7 +113,7 @@ fn packed(criterion: &mut Criterion) {
         text[at..at + 20].copy_from_slice(format!("{number:020}").as_bytes());
         store.put("page", Expect::Any, Draft::new(text.clone())).unwrap();
     }
-    store.compact(true, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     let mut group = criterion.benchmark_group("packed_16KiB");
     let mut number = 0;
     group.bench_function("old_revision", |bencher| {

@@ -1,8 +1,11 @@
 //! Head reads, content included, of entities drawn uniformly.
 //!
 //! - Decoded and cached, as a ratio to a warm `pread` of the same bytes, for contents of 1, 8 and 64 KiB. They take turns.
-//! - With as little memory as a store can have: contents come from the page cache and are decoded each time.
-//! - Flat in the length of the history: 1, 10, 1 000 and 100 000 revisions.
+//! - With as little memory as a store can have: contents come from the page cache and are decoded each time. Then with blocks warm and
+//!   contents not, through `pread` and through memory maps.
+//! - Flat in the length of the history: 1, 10, 1 000 and 100 000 revisions, cached, and in a store that was just opened.
+//!
+//! `cargo bench --bench read_heads -- 8k-off` does the second part alone, for a profile.
 //!
 //! 100 000 entities; of 64 KiB by default only so many that content and plain file take 1.6 GB of memory together.
 //! `RECENSION_BENCH_FULL=1` takes all of them (14 GB).
@@ -15,7 +18,7 @@ use std::path::Path;
 use bytes::Bytes;
 use recension::env::{Access, Fs, OsFs, read_exact_at, write_all_at};
 use recension::limits::Limits;
-use recension::{Batch, ByteSize, Draft, Durability, Expect, Progress, Store};
+use recension::{Batch, ByteSize, Compaction, Draft, Durability, Expect, Progress, Store, TableReads};
 use support::{Draws, Floor, Scratch, counting::counting_env, median, scaled, texts, time, verdict};
 
 const ROUNDS: usize = 7;
@@ -32,8 +35,10 @@ fn main() {
         if wanted(&format!("{kib}k")) {
             contents(kib << 10, Part::Both);
         }
-        if only.is_some() && wanted(&format!("{kib}k-cached")) {
-            contents(kib << 10, Part::Cached);
+        for (name, part) in [("cached", Part::Cached), ("off", Part::Off)] {
+            if only.is_some() && wanted(&format!("{kib}k-{name}")) {
+                contents(kib << 10, part);
+            }
         }
     }
     if wanted("history") {
@@ -55,6 +60,7 @@ fn name(i: usize) -> String {
 enum Part {
     Both,
     Cached,
+    Off,
 }
 
 fn contents(len: usize, part: Part) {
@@ -68,12 +74,21 @@ fn contents(len: usize, part: Part) {
     let label = format!("read_heads/{}KiB", len >> 10);
     let reads = scaled(if len > 16 << 10 { 20_000 } else { 100_000 });
 
-    // (a) Everything fits.
+    if part != Part::Off {
+        cached(&label, &path, &plain, count, len, reads);
+    }
+    if part != Part::Cached {
+        off(&label, &path, count, reads);
+    }
+}
+
+/// (a) Everything fits.
+fn cached(label: &str, path: &Path, plain: &Path, count: usize, len: usize, reads: usize) {
     let memory = ByteSize((count as u64 * (len as u64 + 600) * 2).max(256 << 20) + (256 << 20));
-    let store = Store::builder(&path).limits(limits()).memory(memory).open().unwrap();
+    let store = Store::builder(path).limits(limits()).memory(memory).open().unwrap();
     println!("{label}: {count} entities, tables by level {:?}", store.stats().unwrap().levels);
     (0..count).for_each(|i| _ = read(&store, &name(i)));
-    let file = OsFs::new().open(&plain, Access::Read).unwrap();
+    let file = OsFs::new().open(plain, Access::Read).unwrap();
     let mut buffer = vec![0; len];
     let (mut ratios, mut cached, mut preads) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
@@ -100,15 +115,22 @@ fn contents(len: usize, part: Part) {
     verdict(&format!("{label}: decoded and cached"), median(cached), "ns", Floor::None);
     verdict(&format!("{label}/cached: reads against warm pread"), median(ratios), "×", Floor::AtLeast(0.8));
     store.close().unwrap();
+}
 
-    if part == Part::Cached {
-        return;
-    }
-    // (b) As little memory as there can be; then blocks cached and contents not.
-    for (what, memory) in [("cache off (8 MiB)", 8), ("blocks warm (64 MiB)", 64)] {
+/// (b) As little memory as there can be; then blocks cached and contents not.
+fn off(label: &str, path: &Path, count: usize, reads: usize) {
+    use TableReads::{Map, Read};
+    let ways = [
+        ("cache off (8 MiB)", 8, Read),
+        ("cache off (8 MiB), mapped", 8, Map),
+        ("blocks warm (64 MiB)", 64, Read),
+        ("blocks warm (64 MiB), mapped", 64, Map),
+    ];
+    for (what, memory, tables) in ways {
         let (env, counts) = counting_env();
-        let store =
-            Store::builder(&path).env(env).limits(limits()).memory(ByteSize::mib(memory)).open().unwrap();
+        let builder = Store::builder(path).env(env).limits(limits()).table_reads(tables);
+        let store = builder.memory(ByteSize::mib(memory)).open().unwrap();
+        println!("{label}: {what}: tables by level {:?}", store.stats().unwrap().levels);
         let mut times = Vec::new();
         let mut before = (0, 0);
         for round in 0..=3 {
@@ -198,17 +220,32 @@ fn histories() {
                 .unwrap();
         }
     }
-    store.compact(false, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+    store.compact(Compaction::Due, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     println!("read_heads/history: tables by level {:?}", store.stats().unwrap().levels);
     store.close().unwrap();
 
     let wide = Store::open(&path).unwrap();
     flat(&wide, "cached", scaled(200_000), 1.3);
     wide.close().unwrap();
-    // Nothing is kept: every block and content is read and decoded again.
-    let narrow = Store::builder(&path).memory(ByteSize::mib(8)).open().unwrap();
-    flat(&narrow, "cache off", scaled(4000), 1.3);
-    narrow.close().unwrap();
+    just_opened(&path, 1.3);
+}
+
+/// Nothing is in a cache: each read is of a store that was opened for it and has read something else far away (so that what each table has
+/// once, filter and layout, is there).
+fn just_opened(path: &Path, floor: f64) {
+    let mut times = vec![Vec::new(); LENGTHS.len()];
+    for round in 0..8 * ROUNDS {
+        for at in 0..LENGTHS.len() {
+            let which = (at + round) % LENGTHS.len();
+            let store = Store::builder(path).memory(ByteSize::mib(8)).open().unwrap();
+            ["E00000", "E25000", "E49999"].iter().for_each(|other| _ = read(&store, other));
+            let name = entity(LENGTHS[which], round % EACH);
+            let (elapsed, _) = time(|| read(&store, &name));
+            times[which].push(elapsed.as_secs_f64() * 1e9);
+            store.close().unwrap();
+        }
+    }
+    told("just opened", times, floor);
 }
 
 fn entity(length: usize, i: usize) -> String {
@@ -218,17 +255,12 @@ fn entity(length: usize, i: usize) -> String {
 fn flat(store: &Store, what: &str, reads: usize, floor: f64) {
     let names: Vec<Vec<String>> =
         LENGTHS.iter().map(|length| (0..EACH).map(|i| entity(*length, i)).collect()).collect();
-    let others: Vec<String> = (0..50_000).map(|i| format!("E{i:05}")).collect();
     let mut times = vec![Vec::new(); LENGTHS.len()];
     let mut draws = Draws::new(7);
     for round in 0..=ROUNDS {
         for (names, times) in names.iter().zip(&mut times) {
             let mut total = std::time::Duration::ZERO;
             for _ in 0..reads / 100 {
-                if what == "cache off" {
-                    // Whatever the last reads left in the caches is pushed out.
-                    (0..20).for_each(|_| _ = store.get(&others[draws.below(others.len())]).unwrap());
-                }
                 let picks: Vec<&str> = (0..100).map(|_| names[draws.below(EACH)].as_str()).collect();
                 let (elapsed, _) = time(|| picks.iter().map(|name| read(store, name)).sum::<usize>());
                 total += elapsed;
@@ -238,6 +270,10 @@ fn flat(store: &Store, what: &str, reads: usize, floor: f64) {
             }
         }
     }
+    told(what, times, floor);
+}
+
+fn told(what: &str, times: Vec<Vec<f64>>, floor: f64) {
     let each: Vec<f64> = times.into_iter().map(median).collect();
     for (length, time) in LENGTHS.iter().zip(&each) {
         verdict(&format!("read_heads/history, {what}: {length} revisions"), *time, "ns", Floor::None);

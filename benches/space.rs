@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use recension::{Batch, Draft, Durability, Expect, Packing, Progress, Store};
+use recension::{Batch, Compaction, Draft, Durability, Expect, Packing, Progress, Store};
 
 /// Contents of a batch, at most.
 const BATCH_REVISIONS: usize = 256;
@@ -192,7 +192,7 @@ fn corpus(name: &str, revisions: Revisions<'_>, others: bool) {
             let before = written();
             let start = Instant::now();
             let store = Store::open(&path).unwrap();
-            store.compact(true, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+            store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
             store.close().unwrap();
             let seconds = start.elapsed().as_secs_f64();
             line("store, compact --full", on_disk(&path), seconds, written().zip(before).map(|(a, b)| a - b));

@@ -3,8 +3,8 @@
 use recension::limits::Limits;
 use recension::sim::SimEnv;
 use recension::{
-    ByteSize, CheckDepth, Draft, EntityRange, ErasureMode, Error, Expect, FieldMask, Packing, Progress,
-    Retention, Store, StoreBuilder, Timestamp,
+    ByteSize, CheckDepth, Compaction, Draft, EntityRange, ErasureMode, Error, Expect, FieldMask, Packing,
+    Progress, Retention, Store, StoreBuilder, Timestamp,
 };
 
 fn builder(machine: &SimEnv) -> StoreBuilder {
@@ -61,7 +61,7 @@ fn every_long_operation_stops_at_any_of_its_steps_and_can_be_run_again() {
             }),
         ),
         ("pack", stopped_everywhere(|progress| store.pack(progress))),
-        ("compact", stopped_everywhere(|progress| store.compact(true, progress))),
+        ("compact", stopped_everywhere(|progress| store.compact(Compaction::Full, progress))),
         (
             "retain",
             stopped_everywhere(|progress| {

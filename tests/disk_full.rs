@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
-use recension::{ByteSize, CheckDepth, Draft, Durability, ErrorKind, Expect, Progress, Store};
+use recension::{ByteSize, CheckDepth, Compaction, Draft, Durability, ErrorKind, Expect, Progress, Store};
 
 fn open(machine: &SimEnv) -> recension::Result<Store> {
     Store::builder("/s").limits(Limits::TINY).memory(ByteSize(1 << 20)).env(machine.env()).open()
@@ -69,7 +69,7 @@ fn commits_are_refused_and_nothing_is_lost_and_room_makes_it_usable_again() {
         last += 1;
         everything_is_there(&store, last);
         store.flush().unwrap();
-        store.compact(true, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+        store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
         check(&store);
         store.close().unwrap();
         everything_is_there(&open(&machine).unwrap(), last);

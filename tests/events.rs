@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, FaultKind, SimEnv};
-use recension::{Batch, Draft, Durability, Expect, Packing, Progress, Store};
+use recension::{Batch, Compaction, Draft, Durability, Expect, Packing, Progress, Store};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -78,7 +78,7 @@ fn a_program_that_listens_hears_what_a_store_does_and_which_store_it_is() {
         store.pack(&mut Progress::none()).unwrap();
         listener.heard("DEBUG", "a segment was sealed");
         listener.heard("DEBUG", "a segment was packed");
-        store.compact(true, &mut Progress::none()).unwrap();
+        store.compact(Compaction::Full, &mut Progress::none()).unwrap();
         listener.heard("DEBUG", "tables were compacted");
         store.close().unwrap();
         listener.heard("INFO", "the store was closed");

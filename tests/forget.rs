@@ -5,9 +5,9 @@ mod common;
 use std::path::Path;
 
 use recension::{
-    AsOf, Batch, ChangeKind, Content, Digest, Draft, EntityRange, ErasureMode, Error, ErrorKind, Expect,
-    FieldMask, Forgetting, Head, HeadState, LiveChangeKind, LiveChanges, Outcome, Progress, Retention,
-    Sharing, Store, Timestamp,
+    AsOf, Batch, ChangeKind, Compaction, Content, Digest, Draft, EntityRange, ErasureMode, Error, ErrorKind,
+    Expect, FieldMask, Forgetting, Head, HeadState, LiveChangeKind, LiveChanges, Outcome, Progress,
+    Retention, Sharing, Store, Timestamp,
 };
 
 fn open(dir: &Path) -> Store {
@@ -97,7 +97,7 @@ fn what_is_forgotten_is_forgotten_on_every_path_at_once_and_for_good() {
     store.show(hiding).unwrap();
     look(&store);
     store.flush().unwrap();
-    store.compact(true, &mut Progress::none()).unwrap();
+    store.compact(Compaction::Full, &mut Progress::none()).unwrap();
     look(&store);
     store.close().unwrap();
     look(&open(dir.path()));
@@ -256,7 +256,7 @@ fn a_purged_entity_is_gone_with_its_name_and_numbers_go_on() {
     };
     look(&store, Head::Purged(2));
     assert_eq!(snapshot.head("Jane Doe").unwrap(), Head::Purged(2));
-    store.compact(true, &mut Progress::none()).unwrap();
+    store.compact(Compaction::Full, &mut Progress::none()).unwrap();
     look(&store, Head::Purged(2));
     store.close().unwrap();
     let store = open(dir.path());

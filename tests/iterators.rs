@@ -4,8 +4,8 @@
 use recension::limits::Limits;
 use recension::sim::SimEnv;
 use recension::{
-    AsOf, Batch, ByteSize, Draft, Durability, EntityRange, Expect, FieldMask, Head, Packing, Progress, Store,
-    StoreBuilder,
+    AsOf, Batch, ByteSize, Compaction, Draft, Durability, EntityRange, Expect, FieldMask, Head, Packing,
+    Progress, Store, StoreBuilder,
 };
 
 fn builder(machine: &SimEnv) -> StoreBuilder {
@@ -45,7 +45,8 @@ fn a_long_history_is_walked_from_both_ends_while_the_index_changes_under_it() {
         down.push(history.next().unwrap().unwrap().number());
         if step % 400 == 0 {
             put(&store, "e", 1);
-            store.compact(step % 800 == 0, &mut Progress::none()).unwrap();
+            let how = if step % 800 == 0 { Compaction::Full } else { Compaction::Due };
+            store.compact(how, &mut Progress::none()).unwrap();
         }
     }
     up.extend(history.by_ref().rev().map(|revision| revision.unwrap().number()));
@@ -61,7 +62,7 @@ fn a_slow_reader_holds_no_files_back() {
     for entity in 0..40 {
         put(&store, &format!("e{entity:02}"), 30);
     }
-    store.compact(true, &mut Progress::none()).unwrap();
+    store.compact(Compaction::Full, &mut Progress::none()).unwrap();
     let mut history = store.history("e07").unwrap();
     let mut backwards = store.history("e08").unwrap().rev();
     let mut heads = store.heads(EntityRange::default());
@@ -83,7 +84,7 @@ fn a_slow_reader_holds_no_files_back() {
     for entity in 0..40 {
         put(&store, &format!("e{entity:02}"), 1);
     }
-    store.compact(true, &mut Progress::none()).unwrap();
+    store.compact(Compaction::Full, &mut Progress::none()).unwrap();
     assert!(before.iter().all(|name| tables(&machine).contains(name)), "they are being read");
     machine.clock.advance_us(1_500_000);
     read(2);

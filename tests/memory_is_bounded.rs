@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "looks at the process")]
 
-use recension::{AsOf, Batch, ByteSize, Draft, Durability, EntityRange, Expect, Progress, Store};
+use recension::{AsOf, Batch, ByteSize, Compaction, Draft, Durability, EntityRange, Expect, Progress, Store};
 
 const RECORDS: u64 = 100_000;
 /// Of each record, in the index: all of them together are several times the bound.
@@ -60,7 +60,7 @@ fn reading_many_records_takes_no_more_memory_than_reading_few() {
     load(&store, |_| "zz one long history".into());
     store.sync().unwrap();
     store.flush().unwrap();
-    store.compact(false, &mut Progress::none()).unwrap();
+    store.compact(Compaction::Due, &mut Progress::none()).unwrap();
     store.close().unwrap();
     drop(store);
     let store = open();

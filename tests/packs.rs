@@ -5,8 +5,8 @@ use std::time::Duration;
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, AsOf, ByteSize, CheckDepth, Draft, Expect, FieldMask, Hiding, LiveChanges, Packing,
-    Progress, Store, StoreBuilder,
+    AcceptClockSteps, AsOf, ByteSize, CheckDepth, Compaction, Draft, Expect, FieldMask, Hiding, LiveChanges,
+    Packing, Progress, Store, StoreBuilder,
 };
 
 const PAGES: u64 = 5;
@@ -239,13 +239,13 @@ fn packs_are_merged_in_tiers_and_everything_reads_the_same() {
     assert!(stats.packed > 12 && stats.merged > 6, "{stats:?}");
     has(&store, 900);
     let bytes = stats.bytes_on_disk;
-    store.compact(true, &mut Progress::new(&mut all)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
     env.jobs.run_until_idle(100_000);
     let full = store.stats().unwrap();
     assert!(full.bytes_on_disk < bytes && full.packs.0 < 8, "{full:?}");
     has(&store, 900);
     // Done once, it is done.
-    store.compact(true, &mut Progress::new(&mut all)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
     assert_eq!(store.stats().unwrap().merged, full.merged);
     store.close().unwrap();
     has(&builder(&env).open().unwrap(), 900);
@@ -259,7 +259,7 @@ fn a_merge_that_was_stopped_anywhere_is_taken_up_again() {
         write(&store, 0..300);
         let mut steps = 0;
         let stopped = store.compact(
-            true,
+            Compaction::Full,
             &mut Progress::new(&mut |_, _, _| {
                 steps += 1;
                 steps < stop_at * stop_at
@@ -278,7 +278,7 @@ fn a_merge_that_was_stopped_anywhere_is_taken_up_again() {
         has(&store, 300);
         env.jobs.run_until_idle(100_000);
         has(&store, 300);
-        store.compact(true, &mut Progress::new(&mut all)).unwrap();
+        store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
         has(&store, 300);
         if stopped.is_ok() {
             return;
@@ -295,7 +295,7 @@ fn parts_of_a_merge_end_between_entities_with_the_longest_names() {
     for edit in 0..400 {
         store.put(name(edit), Expect::Any, Draft::new(text(edit))).unwrap();
     }
-    store.compact(true, &mut Progress::new(&mut all)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
     let stats = store.stats().unwrap();
     assert!(stats.packs.0 > 2, "several parts: {stats:?}");
     for edit in 0..400 {
@@ -318,7 +318,7 @@ fn a_feed_that_was_begun_before_merges_ends_right() {
         assert_eq!(feed.next().unwrap().unwrap().sequence, sequence);
         assert_eq!(live.poll().unwrap().unwrap().sequence, sequence);
     }
-    store.compact(true, &mut Progress::new(&mut all)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
     assert_eq!(
         feed.map(|change| change.unwrap().sequence).collect::<Vec<_>>(),
         (11..=500).collect::<Vec<_>>()
@@ -337,7 +337,7 @@ fn the_accounts_are_those_of_the_directory() {
         env.jobs.run_until_idle(round * 7);
         match round {
             4 => store.flush().unwrap(),
-            5 => store.compact(true, &mut Progress::new(&mut all)).unwrap(),
+            5 => store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap(),
             _ => {}
         }
         let stats = store.stats().unwrap();
@@ -372,7 +372,7 @@ fn what_is_left_of_the_sources_of_a_merge_is_counted() {
     for most in 1..200 {
         let mut steps = 0;
         let stopped = store.compact(
-            true,
+            Compaction::Full,
             &mut Progress::new(&mut |step, done, _| {
                 steps += u64::from(step == "merge" && done > 0);
                 steps < most
@@ -402,7 +402,7 @@ fn parts_of_one_run_are_compressed_anew_each_within_its_bounds() {
         store.pack(&mut Progress::new(&mut all)).unwrap();
         env.jobs.run_until_idle(100_000);
         in_parts += usize::from(store.stats().unwrap().packs.0 > 1);
-        store.compact(true, &mut Progress::new(&mut all)).unwrap();
+        store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
         has(&store, edits);
         store.close().unwrap();
         has(&builder(&env).open().unwrap(), edits);
@@ -418,14 +418,14 @@ fn a_full_compaction_that_was_stopped_between_parts_goes_on_after_further_writes
         write(&store, 0..300);
         let mut parts = 0;
         let stopped = store.compact(
-            true,
+            Compaction::Full,
             &mut Progress::new(&mut |what, _, _| {
                 parts += u64::from(what == "merge");
                 parts < stop_at
             }),
         );
         write(&store, 300..400);
-        store.compact(true, &mut Progress::new(&mut all)).unwrap();
+        store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
         let stats = store.stats().unwrap();
         assert!(stats.packs.0 <= 6, "one run of a few parts: {stats:?}");
         has(&store, 400);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use recension::limits::Limits;
 use recension::sim::{FaultKind, Op, Rule, SimEnv};
 use recension::{
-    AcceptClockSteps, ByteSize, CheckDepth, Draft, ErrorKind, Expect, Packing, Progress, Store, StoreBuilder,
+    AcceptClockSteps, ByteSize, CheckDepth, Compaction, Draft, ErrorKind, Expect, Packing, Progress, Store,
+    StoreBuilder,
 };
 
 const PAGES: u64 = 5;
@@ -80,7 +81,7 @@ fn a_segment_that_cannot_be_read_stays_and_the_others_are_packed() {
         // A disk that reads it again: whoever asks for the best layout gets it.
         env.fs.heal();
         if opening == 1 {
-            store.compact(true, &mut Progress::new(&mut all)).unwrap();
+            store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
             assert_eq!((store.stats().unwrap().segments.0, store.stats().unwrap().unpackable.0), (0, 0));
         }
         has(&store, 300);
@@ -98,12 +99,12 @@ fn a_pack_that_cannot_be_read_is_not_merged_and_nothing_is_latched() {
     let store = builder(&env).open().unwrap();
     fails(&env, FaultKind::ReadError, &[Op::Read], &bad);
     env.jobs.run_for(Duration::from_secs(60));
-    store.compact(true, &mut Progress::new(&mut all)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
     let stats = store.stats().unwrap();
     assert_eq!((&stats.latched, stats.unpackable.0), (&None, 1));
     assert!(files(&env, ".pack").contains(&bad) && stats.merged > 0, "the others are merged: {stats:?}");
     env.fs.heal();
-    store.compact(true, &mut Progress::new(&mut all)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
     assert!(!files(&env, ".pack").contains(&bad));
     has(&store, 400);
 }
@@ -176,7 +177,7 @@ fn writers_are_not_slowed_down_by_a_full_compaction_and_it_ends() {
     let slowed = store.stats().unwrap().throttled_packing;
     store
         .compact(
-            true,
+            Compaction::Full,
             &mut Progress::new(&mut |what, _, _| {
                 if what == "merge" && edits < 1000 {
                     write(&store, edits..edits + 1);

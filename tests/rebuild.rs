@@ -3,8 +3,8 @@
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, ByteSize, CheckDepth, Draft, Expect, FieldMask, Hiding, Packing, Progress, RebuildMode,
-    Stats, Store, StoreBuilder,
+    AcceptClockSteps, ByteSize, CheckDepth, Compaction, Draft, Expect, FieldMask, Hiding, Packing, Progress,
+    RebuildMode, Stats, Store, StoreBuilder,
 };
 
 const PAGES: u64 = 7;
@@ -91,7 +91,7 @@ fn in_a_full_compaction(base: &SimEnv, each: &mut dyn FnMut(u64, SimEnv)) -> u64
         let env = base.fork().process_kill();
         let store = builder(&env).open().unwrap();
         env.fs.kill_at_change(env.fs.changes() + step);
-        let done = store.compact(true, &mut Progress::new(&mut all)).is_ok();
+        let done = store.compact(Compaction::Full, &mut Progress::new(&mut all)).is_ok();
         drop(store);
         each(step, env.crash(&CrashPolicy::STRICT));
         if done {
@@ -126,7 +126,7 @@ fn a_store_whose_merge_is_half_done_is_made_anew_with_and_without_its_old_manife
             if with_manifest {
                 assert_eq!(accounts(&store.stats().unwrap()), expected, "step {step}");
             }
-            store.compact(true, &mut Progress::new(&mut all)).unwrap();
+            store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
             assert_eq!(told(&store), before, "step {step}, manifest {with_manifest}");
         }
     });
@@ -142,7 +142,7 @@ fn a_pack_that_was_not_finished_does_not_take_the_place_of_what_it_was_made_from
         base.fs.files().into_iter().map(|path| (path.clone(), base.fs.read_file(&path).unwrap())).collect();
     let env = base.fork().process_kill();
     let store = builder(&env).open().unwrap();
-    store.compact(true, &mut Progress::new(&mut all)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
     store.close().unwrap();
     let is_new = |path: &String| path.ends_with(".pack") && sources.iter().all(|(known, _)| known != path);
     let made: Vec<String> = env.fs.files().into_iter().filter(is_new).collect();
@@ -204,7 +204,7 @@ fn a_store_made_anew_is_the_same_behind_the_file_headers_after_a_full_compaction
         let original = base.fork().process_kill();
         for env in [&original, &copy] {
             let store = builder(env).open().unwrap();
-            store.compact(true, &mut Progress::new(&mut all)).unwrap();
+            store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap();
             store.close().unwrap();
         }
         for ending in [".tab", ".kv", ".pack"] {

@@ -8,7 +8,7 @@
 #[path = "shuttle/support.rs"]
 mod support;
 
-use recension::{Batch, CheckDepth, Draft, Durability, Error, Expect, Progress};
+use recension::{Batch, CheckDepth, Compaction, Draft, Durability, Error, Expect, Progress};
 use shuttle::thread;
 use support::{Machine, bites, explore, number_of, text};
 
@@ -160,7 +160,7 @@ fn rotation_under_readers() {
         let store = store.clone();
         thread::spawn(move || {
             store.flush().expect("flushed");
-            store.compact(true, &mut Progress::new(&mut |_, _, _| true)).expect("compacted");
+            store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).expect("compacted");
         })
     };
     for thread in [writer, reader, flusher] {
@@ -247,7 +247,7 @@ fn iterators_outlive_files() {
     let compacter = {
         let store = store.clone();
         thread::spawn(move || {
-            store.compact(true, &mut Progress::new(&mut |_, _, _| true)).expect("compacted");
+            store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).expect("compacted");
         })
     };
     reader.join().expect("the reader");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use recension::limits::Limits;
 use recension::{
-    AsOf, Batch, ChangeKind, Content, Draft, EntityRange, ErrorKind, Expect, FieldMask, Head, Hiding,
-    Progress, Store, Timestamp,
+    AsOf, Batch, ChangeKind, Compaction, Content, Draft, EntityRange, ErrorKind, Expect, FieldMask, Head,
+    Hiding, Progress, Store, Timestamp,
 };
 
 fn tiny(path: &std::path::Path) -> Store {
@@ -94,7 +94,7 @@ fn everything_reads_the_same_from_memory_from_tables_and_after_reopening() {
     check_all(&store);
     store.flush().unwrap();
     check_all(&store);
-    store.compact(true, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     check_all(&store);
     let report = store.check(recension::CheckDepth::Deep, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     assert_eq!(report.findings, []);
@@ -139,7 +139,7 @@ fn a_snapshot_stays_what_it_was() {
         store.put("a", Expect::Head(n), Draft::new("more")).unwrap();
         store.put(format!("b{n}"), Expect::Absent, Draft::new("more")).unwrap();
     }
-    store.compact(true, &mut Progress::new(&mut |_, _, _| true)).unwrap();
+    store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
     assert_eq!(snapshot.head("a").unwrap().number(), 1);
     assert_eq!(snapshot.heads(EntityRange::default()).count(), 1);
     assert_eq!(snapshot.history("a").unwrap().count(), 1);

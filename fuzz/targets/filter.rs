@@ -10,7 +10,8 @@ fuzz_target!(|data: &[u8]| {
     let bytes = match which % 3 {
         0 => rest.to_vec(),
         _ => {
-            let hashes: Vec<u64> = (0..u64::from(*which)).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            let hashes: Vec<u64> =
+                (0..u64::from(*which)).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
             let width = if which % 3 == 1 { Fingerprint::Narrow } else { Fingerprint::Wide };
             let mut bytes = encode_filter(hashes.clone(), width);
             let filter = Filter::decode(&Bytes::from(bytes.clone())).expect("what was encoded");

@@ -25,7 +25,10 @@ fuzz_target!(|data: &[u8]| {
     machine.fs.write_file(&name, &bytes).expect("room");
     let mut info = (*info).clone();
     info.len = bytes.len() as u64;
-    let Ok(segment) = SealedSegment::open(&*machine.env().fs, Path::new(&name), &info, &STATE.store, None) else { return };
+    let Ok(segment) = SealedSegment::open(&*machine.env().fs, Path::new(&name), &info, &STATE.store, None)
+    else {
+        return;
+    };
     let segment = Arc::new(segment);
     for after in [0, info.sequence_first, info.sequence_last.saturating_sub(1)] {
         for change in segment.clone().changes(after, info.sequence_last) {

@@ -20,7 +20,9 @@ fuzz_target!(|data: &[u8]| {
     let open = || machine.env().fs.open(path, Access::Read).expect("the file");
     let Ok((header, info)) = describe_table(open(), path) else { return };
     let cache = Arc::new(Cache::new(1 << 20));
-    let Ok(table) = PlainTable::open(open(), path, &info, &header.store, cache, TableAccess::Read) else { return };
+    let Ok(table) = PlainTable::open(open(), path, &info, &header.store, cache, TableAccess::Read) else {
+        return;
+    };
     let _ = table.verify(VerifyHash::Skip, None, &mut |_| Ok(()));
     for order in [Order::Ascending, Order::Descending] {
         for entry in table.clone().range(&EntityRange::default(), order).take(1000) {

@@ -20,13 +20,20 @@ fuzz_target!(|data: &[u8]| {
     let open = || machine.env().fs.open(path, Access::Read).expect("the file");
     let Ok((header, info)) = describe_table(open(), path) else { return };
     let cache = Arc::new(Cache::new(1 << 20));
-    let Ok(table) = RevisionTable::open(open(), path, &info, &header.store, cache, TableAccess::Read) else { return };
+    let Ok(table) = RevisionTable::open(open(), path, &info, &header.store, cache, TableAccess::Read) else {
+        return;
+    };
     let _ = table.verify(VerifyHash::Skip, &mut |_| Ok(()));
     let _ = table.stats();
     for entity in [&b"a"[..], b"ab", b"b", b"Q\0x", b"\xff\xff", b"nobody"] {
         let hash = entity_hash(entity);
         let _ = table.may_contain(entity, hash);
-        for bound in [Bound::ALL, Bound::at(20), Bound { number: 3, ..Bound::ALL }, Bound { effective_time: 0, ..Bound::ALL }] {
+        for bound in [
+            Bound::ALL,
+            Bound::at(20),
+            Bound { number: 3, ..Bound::ALL },
+            Bound { effective_time: 0, ..Bound::ALL },
+        ] {
             let _ = table.find(entity, hash, &bound);
         }
     }

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use recension::limits::Limits;
-use recension::{ByteSize, CheckDepth, EntityRange, Expect, IfMissing, Progress, Store};
+use recension::{ByteSize, CheckDepth, Compaction, EntityRange, Expect, IfMissing, Progress, Store};
 use recension_fuzz::image;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,7 +19,12 @@ fuzz_target!(|data: &[u8]| {
     for head in store.heads(EntityRange::default()).take(50) {
         let Ok(head) = head else { break };
         let Some(revision) = head.revision() else { continue };
-        let _ = (revision.fields().is_ok(), revision.content().is_ok(), revision.slots().is_ok(), revision.digest().is_ok());
+        let _ = (
+            revision.fields().is_ok(),
+            revision.content().is_ok(),
+            revision.slots().is_ok(),
+            revision.digest().is_ok(),
+        );
         for revision in store.history(revision.entity()).expect("a good name").rev().take(100) {
             if revision.is_err() {
                 break;
@@ -35,6 +40,6 @@ fuzz_target!(|data: &[u8]| {
     }
     let _ = store.put("a", Expect::Any, recension::Draft::new("x"));
     let _ = store.flush();
-    let _ = store.compact(true, &mut Progress::new(&mut |_, _, _| true));
+    let _ = store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true));
     let _ = store.close();
 });

@@ -19,6 +19,18 @@ use crate::log::{FrameDraft, FrameKind, SealRequest, seal};
 use crate::manifest::Edit;
 use crate::{Error, Result};
 
+/// How much [`super::Store::compact`] does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compaction {
+    /// What the background would do: tables are merged until no level is over its size.
+    #[default]
+    Due,
+    /// The best layout: tables are merged into one level, and everything written so far is packed, compressed as well as it can be, and merged into
+    /// one run of packs. That takes minutes per GiB of contents.
+    Full,
+}
+
 impl Inner {
     /// What a job needs to open and make tables.
     pub(crate) fn tables(&self) -> Tables {
@@ -154,9 +166,10 @@ impl Inner {
         }
     }
 
-    /// Compacts until nothing is left to do; `full`: until each keyspace is in one level.
-    pub(crate) fn compact(self: &Arc<Self>, full: bool, progress: &mut Progress<'_>) -> Result<()> {
+    /// Compacts until nothing is left to do; fully: until each keyspace is in one level.
+    pub(crate) fn compact(self: &Arc<Self>, how: Compaction, progress: &mut Progress<'_>) -> Result<()> {
         self.flush_all()?;
+        let full = how == Compaction::Full;
         if full {
             self.pack_fully(progress)?;
         }

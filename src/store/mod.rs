@@ -51,6 +51,7 @@ pub use feed::{Change, ChangeKind, Changes};
 pub use forget::{ERASURE_TEXT_MAX, ErasureMode, ForgetWhat, Forgetting, Forgot, Retention, Sharing};
 pub use history::{Heads, History};
 pub use live::{LiveChange, LiveChangeKind, LiveChanges};
+pub use maintain::Compaction;
 pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder};
 pub use options::{ByteSize, Options, Packing, TableReads};
 pub use rebuild::{RebuildMode, RebuildReport};
@@ -414,13 +415,12 @@ impl Store {
         self.inner().flush_all()
     }
 
-    /// Merges tables until nothing is left to merge. `full`: into one level; and everything written so far is packed, compressed as well as it
-    /// can be, and merged into one run of packs. That takes minutes per GiB of contents.
+    /// Compacts: what is due, or everything.
     ///
     /// # Errors
     /// What the disk says; `Cancelled`.
-    pub fn compact(&self, full: bool, progress: &mut Progress<'_>) -> Result<()> {
-        self.inner().compact(full, progress)
+    pub fn compact(&self, how: Compaction, progress: &mut Progress<'_>) -> Result<()> {
+        self.inner().compact(how, progress)
     }
 
     /// Packs everything written so far: ends the segment that is being written, seals it, and rewrites all segments as packs, in which the

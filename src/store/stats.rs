@@ -70,8 +70,12 @@ pub struct Stats {
     pub bytes_on_disk: u64,
     /// The same bytes by what they are.
     pub disk: DiskUse,
+    /// Memory: the whole budget, bytes. Memtables, caches and what is in flight come out of it.
+    pub memory_budget: u64,
     /// Memory: caches in use and their limit.
     pub cache: (u64, u64),
+    /// Memory: bytes of the group of commits that is gathering.
+    pub in_flight: u64,
     /// Since opening: log bytes written, syncs of the log, bytes written to tables.
     pub written: (u64, u64, u64),
     /// Since opening: bytes written to packs.
@@ -157,7 +161,9 @@ impl Inner {
             incarnation: state.incarnation,
             active_segment_bytes: if self.read_only { 0 } else { self.log.lock().end },
             memtables_waiting: view.memtables().len().saturating_sub(1) as u64,
+            memory_budget: self.budget.total,
             cache: (self.cache.used(), self.cache.capacity()),
+            in_flight: self.pipeline.lock().gathering_bytes as u64,
             written: (
                 load(&self.counters.log_bytes),
                 load(&self.counters.syncs),

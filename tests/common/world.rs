@@ -108,7 +108,8 @@ impl World {
             }
             Op::Flush => _ = self.attempt(Store::flush),
             Op::Compact { full } => {
-                _ = self.attempt(|store| store.compact(*full, &mut Progress::new(&mut |_, _, _| true)))
+                let how = if *full { recension::Compaction::Full } else { recension::Compaction::Due };
+                _ = self.attempt(|store| store.compact(how, &mut Progress::new(&mut |_, _, _| true)))
             }
             Op::Jobs(n) => self.surroundings.step_jobs(u64::from(*n)),
             Op::Time(ms) => self.surroundings.run_for(Duration::from_millis(u64::from(*ms))),

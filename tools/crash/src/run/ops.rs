@@ -90,7 +90,8 @@ impl World {
                     asked += 1;
                     stop.is_none_or(|stop| asked < u64::from(stop))
                 };
-                let result = self.store().compact(*full, &mut recension::Progress::new(&mut go_on));
+                let how = if *full { recension::Compaction::Full } else { recension::Compaction::Due };
+                let result = self.store().compact(how, &mut recension::Progress::new(&mut go_on));
                 if matches!(result, Err(Error::Cancelled)) && stop.is_some() {
                     self.coverage.count("compaction cancelled");
                     return Ok(());

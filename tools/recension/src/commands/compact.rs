@@ -1,6 +1,6 @@
 //! `compact`: merges tables.
 
-use recension::IfMissing;
+use recension::{Compaction, IfMissing};
 
 use super::progress::with_bar;
 use super::write_to;
@@ -9,9 +9,10 @@ use crate::exit::Outcome;
 use crate::output::{Object, Out, count, size};
 
 pub fn run(args: &CompactArgs, global: &Global, out: &mut Out) -> Outcome {
+    let how = if args.full { Compaction::Full } else { Compaction::Due };
     let (before, after) = write_to(&args.store, IfMissing::Fail, global, |store| {
         let before = tables(&store.stats()?);
-        with_bar(|progress| store.compact(args.full, progress))?;
+        with_bar(|progress| store.compact(how, progress))?;
         Ok((before, tables(&store.stats()?)))
     })?;
     if global.json {

@@ -47,6 +47,7 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
     rows.push(("rows in tables", grouped(stats.table_rows)));
     let (memtable_rows, memtable_bytes) = stats.memtable;
     rows.push(("in memory", format!("{}, {}", count(memtable_rows, "row", "rows"), size(memtable_bytes))));
+    rows.push(("memory budget", size(stats.memory_budget)));
     rows.push(("cache", format!("{} of {}", size(stats.cache.0), size(stats.cache.1))));
     rows.push(("lost", files(stats.lost)));
     properties(out, &rows)
@@ -95,6 +96,7 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     object.number("memtable_rows", stats.memtable.0).number("memtable_bytes", stats.memtable.1);
     object.number("content_bytes_raw", stats.contents.0).number("content_bytes_stored", stats.contents.1);
     object.object("lost", &pair(stats.lost));
+    object.number("memory_budget_bytes", stats.memory_budget);
     object.number("cache_bytes", stats.cache.0).number("cache_bytes_max", stats.cache.1);
     object
 }
