@@ -27,6 +27,7 @@ mod rebuild;
 mod repair;
 mod reserve;
 mod resolve;
+mod restore;
 mod revision;
 mod small;
 mod snapshot;
@@ -56,6 +57,7 @@ pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder}
 pub use options::{ByteSize, Options, Packing, TableReads};
 pub use rebuild::{RebuildMode, RebuildReport};
 pub use repair::{Lost, RepairMode, RepairReport, repair};
+pub use restore::{AnnotationsFrom, RestoreReport};
 pub use revision::{AsOf, Content, Head, Revision};
 pub use snapshot::Snapshot;
 pub use stats::{DiskUse, Stats};

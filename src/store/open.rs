@@ -168,6 +168,11 @@ impl StoreBuilder {
         self.env.clone().unwrap_or_else(|| Env::os(self.options.background_threads))
     }
 
+    /// The sizes that it is opened with.
+    pub(crate) fn sizes(&self) -> Limits {
+        self.options.limits
+    }
+
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path

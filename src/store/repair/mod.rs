@@ -21,16 +21,17 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{Progress, Store};
+use crate::codec::{FileId, FileKind};
 use crate::env::{Env, HashMap, LockMode};
 use crate::error::IoContext;
 use crate::index::entity_hash;
 use crate::limits::Limits;
 use crate::log::{Change, LoggedChange, MainContent, Numbers, RecordDraft, UnitDraft};
-use crate::manifest::{StoreLock, prepare_dir};
-use crate::model::{Address, ContentRef, Digest, Fields, Flags, RevisionKind, Row};
+use crate::manifest::{StoreLock, prepare_dir, read_state};
+use crate::model::{Address, Annotation, ContentRef, Digest, Fields, Flags, RevisionKind, Row};
 use crate::{Error, Result};
 use salvage::{Entry, Salvage};
-use writer::LogWriter;
+pub(super) use writer::LogWriter;
 
 /// What a repair does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,6 +132,64 @@ pub fn repair(
         store.close()?;
     }
     Ok(report)
+}
+
+/// What is left of a store's annotations.
+pub(super) struct Remains {
+    /// The store's id, if any file still says it.
+    pub store: Option<[u8; 16]>,
+    /// The last change that anything says.
+    pub last: u64,
+    /// The change after which it was looked.
+    pub at: Option<LoggedChange>,
+    /// Those behind it.
+    pub annotations: Vec<Annotation>,
+    /// Changes of which nothing is left: first and last sequence number.
+    pub lost: Vec<(u64, u64)>,
+}
+
+/// The annotations behind a change, wherever in a damaged store they still stand. Writes nothing.
+pub(super) fn annotations_of_remains(
+    env: &Env,
+    dir: &Path,
+    after: u64,
+    progress: &mut Progress<'_>,
+) -> Result<Remains> {
+    let _lock = match StoreLock::acquire(env, dir, LockMode::Exclusive) {
+        Ok(lock) => Some(lock),
+        // Where no lock file can be made nobody can write.
+        Err(Error::Io { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let mut salvage = Salvage::survey(env, dir, progress)?;
+    let (store, mut last, mut lost) = (salvage.store, salvage.last, salvage.lost());
+    // A file that is missing altogether is known to the manifest at best.
+    if let Ok(state) = read_state(env, dir) {
+        let files = state.value_files.values().map(|file| file.sequence_last);
+        let known = files.chain(state.flushed.values().copied()).max().unwrap_or(0);
+        if known > last {
+            lost.push((last.saturating_add(1), known));
+            last = known;
+        }
+        // Nor is the segment that was being written in it: only that it was promised.
+        let (number, _) = state.promise;
+        let sealed = state.value_files.keys().chain(state.packed_end.as_ref().map(|end| &end.id));
+        let newer = sealed.map(|id| id.number).max().unwrap_or(0) < number;
+        let segment = FileId { epoch: state.epoch, number }.file_name(FileKind::Segment);
+        let there = env.fs.exists(&dir.join(&segment)).context("look for", &dir.join(&segment))?;
+        if newer && !there {
+            lost.push((last.saturating_add(1), u64::MAX));
+        }
+    }
+    let (mut at, mut annotations) = (None, Vec::new());
+    while let Some(entry) = salvage.next()? {
+        match entry.change.change {
+            _ if entry.change.sequence == after => at = Some(entry.change),
+            Change::Annotation(annotation) if entry.change.sequence > after => annotations.push(annotation),
+            _ => {}
+        }
+    }
+    Ok(Remains { store, last, at, annotations, lost })
 }
 
 /// Where a content went that later revisions use again.

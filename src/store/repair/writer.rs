@@ -16,7 +16,7 @@ use crate::manifest::{Manifest, State, ValueFileInfo};
 use crate::{Error, ErrorKind, Result};
 
 /// A log in the making.
-pub(super) struct LogWriter<'a> {
+pub(in crate::store) struct LogWriter<'a> {
     env: &'a Env,
     dir: PathBuf,
     limits: Limits,
@@ -29,6 +29,8 @@ pub(super) struct LogWriter<'a> {
     next_sequence: u64,
     /// The last segment and its last frame's checksum.
     last: (FileId, u32),
+    /// What the first segment says to be durable before it.
+    promise: Position,
 }
 
 struct Open {
@@ -59,6 +61,27 @@ impl<'a> LogWriter<'a> {
             next_number: 2,
             next_sequence: 1,
             last: (FileId { epoch: 0, number: 0 }, 0),
+            promise: Position::NONE,
+        }
+    }
+
+    /// What goes on behind the last segment of a store (which may have become a pack) and its last change.
+    pub fn behind(
+        env: &'a Env,
+        dir: &Path,
+        state: &State,
+        last: (FileId, u32),
+        sequence: u64,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            incarnation: state.incarnation,
+            next_number: state.next_file,
+            next_sequence: sequence.saturating_add(1),
+            last,
+            // Alone it is no log that could be opened.
+            promise: Position::new(last.0.number, SEGMENT_HEADER_LEN as u64),
+            ..Self::new(env, dir, Some(state.store), state.epoch, limits)
         }
     }
 
@@ -128,7 +151,7 @@ impl<'a> LogWriter<'a> {
             salt: self.env.rng.next_u64(),
             incarnation: self.incarnation,
             created,
-            promise: Position::NONE,
+            promise: std::mem::replace(&mut self.promise, Position::NONE),
         };
         let path = self.dir.join(id.file_name(FileKind::Segment));
         let file = self.env.fs.open(&path, Access::CreateNew).context("create", &path)?;
@@ -150,6 +173,12 @@ impl<'a> LogWriter<'a> {
         self.sealed.push(seal(self.env.fs.as_ref(), &open.path, &request)?);
         self.last = (open.header.id, open.checksum);
         Ok(())
+    }
+
+    /// Seals what is open; answers all segments. Their names are not synced.
+    pub fn sealed(mut self) -> Result<Vec<ValueFileInfo>> {
+        self.seal()?;
+        Ok(self.sealed)
     }
 
     /// Seals what is open and writes the manifest: the directory is a store then, without an index.

@@ -77,6 +77,8 @@ pub enum Command {
     Compact(CompactArgs),
     /// Make a second store out of links to this one's files
     Checkpoint(CheckpointArgs),
+    /// Make a store out of a checkpoint, with what was hidden and forgotten since
+    Restore(RestoreArgs),
     /// Make manifest and index anew from the segments and packs alone
     Rebuild(RebuildArgs),
     /// Copy what can be saved of a damaged store into a new one; without --apply only say what that is
@@ -373,6 +375,19 @@ pub struct CheckpointArgs {
     pub store: PathBuf,
     /// Directory of the new store, which must not be there; on the same file system
     pub to: PathBuf,
+}
+
+/// `restore`
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// Directory of the checkpoint; it stays as it is
+    pub checkpoint: PathBuf,
+    /// Directory of the store, which must not be there: move the old one aside first
+    pub store: PathBuf,
+    /// The old store, or what is left of it: what was hidden, forgotten or purged there since the checkpoint was made is applied. `none`: nothing
+    /// is, and what was forgotten comes back
+    #[arg(long, value_name = "STORE|none")]
+    pub annotations_from: PathBuf,
 }
 
 /// `rebuild`

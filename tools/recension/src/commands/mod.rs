@@ -20,6 +20,7 @@ mod progress;
 mod put;
 mod rebuild;
 mod repair;
+mod restore;
 mod stats;
 
 use std::path::Path;
@@ -50,6 +51,7 @@ pub fn run(command: Command, global: &Global, out: &mut Out) -> Outcome {
         Command::Check(args) => check::run(&args, global, out),
         Command::Compact(args) => compact::run(&args, global, out),
         Command::Checkpoint(args) => checkpoint::run(&args, global, out),
+        Command::Restore(args) => restore::run(&args, global, out),
         Command::Rebuild(args) => rebuild::run(&args, global, out),
         Command::Repair(args) => repair::run(&args, global, out),
         Command::Hide(args) => hide::hide(args, global, out),
