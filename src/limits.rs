@@ -14,6 +14,10 @@ pub const FIELDS_LEN_MAX: usize = 32 << 10;
 pub const REVISION_NUMBER_MAX: u64 = (1 << 63) - 1;
 /// Largest frame: one commit with all its contents, bytes.
 pub const FRAME_LEN_MAX: usize = (16 << 20) + (64 << 10);
+/// Most bytes of a group in the log, uncompressed: whoever reads one of its contents may have to decode it all.
+pub const LOG_GROUP_RAW_MAX: usize = 16 << 20;
+/// Level of zstd for groups in the log: that of packs at seal, which copy them.
+pub const LOG_GROUP_LEVEL: u8 = 3;
 /// Most records of one frame.
 pub const FRAME_RECORDS_MAX: usize = 16 << 10;
 /// A request id is looked for among this many of an entity's newest revisions.
@@ -28,6 +32,7 @@ const _: () = {
     assert!(ATTRIBUTES_LEN_MAX < FIELDS_LEN_MAX);
     assert!(SLOTS_MAX <= u16::MAX as usize);
     assert!(FRAME_LEN_MAX < u32::MAX as usize);
+    assert!(CONTENT_LEN_MAX <= LOG_GROUP_RAW_MAX);
 };
 
 /// Sizes that decide when files are sealed, flushed, split and merged. Production uses [`Limits::PRODUCTION`]; the simulator
@@ -58,8 +63,10 @@ pub struct Limits {
     pub level1_bytes: u64,
     /// See `level1_bytes`.
     pub level_ratio: u32,
-    /// Contents of a full group of a pack.
+    /// Contents of a full group of a pack, and of the log.
     pub pack_group_contents: u8,
+    /// So many contents of one entity in one commit or run are compressed together in the log.
+    pub log_group_from: u8,
     /// Changes of a directory block of a pack.
     pub pack_directory_records: u32,
     /// So many neighbouring packs of about one size are merged.
@@ -92,6 +99,7 @@ impl Limits {
         level1_bytes: 64 << 20,
         level_ratio: 10,
         pack_group_contents: 32,
+        log_group_from: 8,
         pack_directory_records: 2048,
         pack_fan_in: 4,
         pack_tier_bytes: 8 << 20,
@@ -116,6 +124,7 @@ impl Limits {
         level1_bytes: 4 << 10,
         level_ratio: 4,
         pack_group_contents: 4,
+        log_group_from: 2,
         pack_directory_records: 16,
         pack_fan_in: 2,
         pack_tier_bytes: 4 << 10,

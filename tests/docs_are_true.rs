@@ -251,6 +251,8 @@ fn the_limits_are_those_of_the_code() {
         ("REVISION_NUMBER_MAX".into(), limits::REVISION_NUMBER_MAX),
         ("FRAME_LEN_MAX".into(), limits::FRAME_LEN_MAX as u64),
         ("FRAME_RECORDS_MAX".into(), limits::FRAME_RECORDS_MAX as u64),
+        ("LOG_GROUP_RAW_MAX".into(), limits::LOG_GROUP_RAW_MAX as u64),
+        ("LOG_GROUP_LEVEL".into(), u64::from(limits::LOG_GROUP_LEVEL)),
         ("REPLAY_REVISIONS".into(), limits::REPLAY_REVISIONS),
         ("AUTHORED_AHEAD_MAX_US".into(), limits::AUTHORED_AHEAD_MAX_US as u64),
         ("CLOCK_STEP_MAX_US".into(), limits::CLOCK_STEP_MAX_US as u64),

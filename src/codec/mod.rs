@@ -4,6 +4,7 @@
 
 mod checksum;
 mod compress;
+mod group;
 mod header;
 mod part;
 mod reader;
@@ -11,6 +12,7 @@ mod writer;
 
 pub use checksum::{Crc, crc, crc_parts};
 pub use compress::{Codec, compress, compress_if_smaller, decompress};
+pub use group::{GROUP_RAW_MAX, WINDOW_LOG_MAX, compress_group, decompress_front};
 pub use header::{FILE_HEADER_LEN, FileHeader, FileId, FileKind, MAGIC};
 pub use part::{FLIP_LEN_MAX, Flip, Holds, Part, PartState, Sum, find_flip};
 pub use reader::{Malformed, Reader};

@@ -5,20 +5,21 @@
 //! change.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::sync::RwLock;
 use bytes::Bytes;
 
+use super::cache::BlockCache;
 use super::change::{ChangeIter, LoggedChange, ValueFile};
 use super::frame::FrameDraft;
-use super::locator::StoredContent;
+use super::locator::{Locator, StoredContent};
 use super::scan::{Found, Frame, FrameReader};
 use super::segment::{SEGMENT_HEADER_LEN, SegmentHeader};
 use super::unit;
+use super::unit_read::UnitFile;
 use crate::codec::FileId;
-use crate::env::{File, read_vec_at};
-use crate::error::IoContext;
+use crate::env::File;
 use crate::model::{Address, Digest};
 use crate::{Error, Result};
 
@@ -30,6 +31,7 @@ pub struct ActiveSegment {
     path: PathBuf,
     file: Arc<dyn File>,
     header: SegmentHeader,
+    cache: OnceLock<Arc<dyn BlockCache>>,
     state: RwLock<State>,
 }
 
@@ -53,7 +55,17 @@ impl ActiveSegment {
             end: SEGMENT_HEADER_LEN as u64,
             next_sequence: header.first_sequence(),
         };
-        Self { path, file, header, state: RwLock::new(state) }
+        Self { path, file, header, cache: OnceLock::new(), state: RwLock::new(state) }
+    }
+
+    /// Keeps decoded groups in this cache from now on.
+    pub fn keep_in(&self, cache: Arc<dyn BlockCache>) {
+        _ = self.cache.set(cache);
+    }
+
+    fn read(&self, locator: &Locator, neighbours: bool) -> Result<Bytes> {
+        let (file, path, id) = (&*self.file, &self.path, self.header.id);
+        UnitFile { file, path, id, cache: self.cache.get() }.read(locator, neighbours)
     }
 
     /// Where it is.
@@ -153,10 +165,11 @@ impl ValueFile for ActiveSegment {
     }
 
     fn read_content(&self, address: Address) -> Result<Bytes> {
-        let locator = self.find(address)?.locator;
-        let unit =
-            read_vec_at(&*self.file, locator.len as usize, locator.offset).context("read", &self.path)?;
-        unit::open_at(&self.path, locator.offset, &Bytes::from(unit), address)
+        self.read(&self.find(address)?.locator, true)
+    }
+
+    fn read_alone(&self, address: Address) -> Result<Bytes> {
+        self.read(&self.find(address)?.locator, false)
     }
 
     fn digest(&self, address: Address) -> Result<Digest> {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::locator::Locator;
+use super::unit::Unit;
 use crate::Result;
 use crate::codec::FileId;
 use crate::model::{Address, Annotation, Digest, Entity, Row};
@@ -81,6 +83,18 @@ pub trait ValueFile: Send + Sync {
     /// The same, where the neighbours of this content are not expected to be asked for: the head of an entity, say.
     fn read_alone(&self, address: Address) -> Result<Bytes> {
         self.read_content(address)
+    }
+
+    /// Where the group is that a content stands in; `None` if it stands by itself, or in a pack, which has other groups.
+    fn group_of(&self, address: Address) -> Result<Option<Locator>> {
+        let _ = address;
+        Ok(None)
+    }
+
+    /// A unit that [`ValueFile::group_of`] named, verified but for its contents' own checksums.
+    fn read_unit(&self, locator: &Locator) -> Result<Unit> {
+        let number = self.id().number;
+        Err(crate::Error::invalid(format!("internal: file {number} has no units, asked for {locator:?}")))
     }
 
     /// Whether it keeps decoded contents in the cache itself, together with their neighbours.

@@ -7,11 +7,12 @@
 use bytes::Bytes;
 
 use super::Position;
+use super::frame_groups::FrameGroups;
 use super::frame_head::{FRAME_GRID, FRAME_HEADER_LEN, FrameHead, FrameKind};
 use super::locator::{Locator, StoredContent};
 use super::record::{MainContent, Numbers, RecordDraft};
-use super::unit::{UNIT_HEADER_LEN, UnitDraft, UnitHeader};
-use crate::codec::Crc;
+use super::unit::{UNIT_HEADER_LEN, UnitHeader, UnitKind};
+use crate::codec::{Codec, Crc};
 use crate::limits;
 use crate::model::{Address, ContentRef, Entity, Row};
 use crate::{Error, Result};
@@ -43,17 +44,33 @@ pub struct FrameDraft {
     /// Per record: where its numbers go (annotations have none), and what was put there.
     numbers: Vec<(Option<usize>, Numbers)>,
     units: Vec<LaidUnit>,
+    contents: Vec<LaidContent>,
+    groups: bool,
     place: FramePlace,
 }
 
 /// A unit of the frame.
 #[derive(Debug)]
 struct LaidUnit {
+    /// Of its content; of a group, of the newest one.
     record: usize,
     slot: u16,
     at: usize,
+    kind: UnitKind,
+    codec: Codec,
+    raw_len: u32,
     stored_len: usize,
     stored: Crc,
+}
+
+/// A content of the frame.
+#[derive(Debug)]
+struct LaidContent {
+    record: usize,
+    slot: u16,
+    /// Which of the units.
+    unit: usize,
+    member: u16,
 }
 
 impl FrameDraft {
@@ -73,35 +90,69 @@ impl FrameDraft {
             )));
         }
         records.iter().try_for_each(RecordDraft::check)?;
-        let stored: u64 =
-            records.iter().flat_map(RecordDraft::units).map(|unit| unit.disk_len() as u64).sum();
+        let mut groups = FrameGroups::gather(&records)?;
+        let own = records.iter().flat_map(RecordDraft::units).filter(|unit| unit.group.is_none());
+        let own: u64 = own.map(|unit| unit.disk_len() as u64).sum();
+        let stored = own.saturating_add(groups.disk_len());
         let fields: u64 = records.iter().map(RecordDraft::fields_len).sum();
         check_len(stored.saturating_add(fields))?;
 
         let mut bytes = vec![0; FRAME_HEADER_LEN];
-        let numbers = records.iter().map(|record| (record.encode(&mut bytes), Numbers::default())).collect();
+        let numbers = records.iter().map(|record| record.encode(&mut bytes, &mut groups));
+        let numbers = numbers.map(|at| (at, Numbers::default())).collect();
         let metadata_len = bytes.len() - FRAME_HEADER_LEN;
         check_len(stored.saturating_add(bytes.len() as u64))?;
         bytes.reserve_exact(stored as usize + FRAME_GRID);
-        let mut units = Vec::new();
+        let (mut units, mut contents) = (Vec::new(), Vec::new());
+        let mut laid: Vec<Option<usize>> = vec![None; groups.groups.len()];
         for (record, draft) in records.iter_mut().enumerate() {
             for (slot, unit) in draft.units_mut().iter_mut().enumerate() {
+                let slot = slot as u16;
+                let number = unit.group.as_ref().and_then(|(group, _)| groups.number(group));
+                let known = number.and_then(|number| laid.get(number).copied().flatten());
+                let index = known.unwrap_or(units.len());
+                let member = unit.group.as_ref().map_or(0, |(_, member)| u16::from(*member) + 1);
+                contents.push(LaidContent { record, slot, unit: index, member });
+                if known.is_some() {
+                    continue;
+                }
+                let group = number.and_then(|number| groups.groups.get(number));
+                let (kind, codec, raw_len, of) = match group {
+                    Some(group) => {
+                        let (draft, table_len) = (&group.draft, group.table.len() as u16);
+                        let (members, level) = (draft.members, draft.level);
+                        let kind = UnitKind::Group { table_len, members, level };
+                        (kind, Codec::Zstd, draft.raw_len, group.newest)
+                    }
+                    None => {
+                        let kind = UnitKind::Content { raw_crc: unit.raw_crc };
+                        (kind, unit.codec, unit.raw_len, (record, slot))
+                    }
+                };
                 let at = bytes.len();
                 bytes.resize(at + UNIT_HEADER_LEN, 0);
-                bytes.extend_from_slice(&unit.stored);
-                units.push(LaidUnit {
-                    record,
-                    slot: slot as u16,
-                    at,
-                    stored_len: unit.stored.len(),
-                    stored: Crc::new().bytes(&unit.stored),
-                });
+                match group {
+                    Some(group) => {
+                        bytes.extend_from_slice(&group.table);
+                        bytes.extend_from_slice(&group.draft.stored);
+                    }
+                    None => bytes.extend_from_slice(&unit.stored),
+                }
                 unit.stored = Bytes::new();
+                let stored = bytes.get(at + UNIT_HEADER_LEN..).unwrap_or_default();
+                let (stored_len, stored) = (stored.len(), Crc::new().bytes(stored));
+                let (record, slot) = of;
+                units.push(LaidUnit { record, slot, at, kind, codec, raw_len, stored_len, stored });
+                if let Some(place) = number.and_then(|number| laid.get_mut(number)) {
+                    *place = Some(index);
+                }
             }
         }
         bytes.resize(bytes.len().next_multiple_of(FRAME_GRID), 0);
         check_len(bytes.len() as u64)?;
-        Ok(Self { kind, records, bytes, metadata_len, numbers, units, place: FramePlace::default() })
+        let groups = !groups.groups.is_empty();
+        let place = FramePlace::default();
+        Ok(Self { kind, records, bytes, metadata_len, numbers, units, contents, groups, place })
     }
 
     /// What it is.
@@ -146,6 +197,7 @@ impl FrameDraft {
         }
         let mut head = FrameHead {
             kind: self.kind,
+            groups: self.groups,
             len: self.bytes.len() as u32,
             metadata_len: self.metadata_len as u32,
             records: self.records.len() as u32,
@@ -174,15 +226,15 @@ impl FrameDraft {
 
     /// The contents that it stores and where they stand in the file, in address order; after [`FrameDraft::finish`].
     pub fn contents(&self) -> impl Iterator<Item = StoredContent> + '_ {
-        self.units.iter().enumerate().filter_map(|(index, unit)| {
-            let (_, header) = self.unit_header(index)?;
-            let draft = self.unit_draft(unit)?;
+        self.contents.iter().filter_map(|content| {
+            let unit = self.units.get(content.unit)?;
+            let draft = self.records.get(content.record)?.units().get(usize::from(content.slot))?;
             Some(StoredContent {
                 locator: Locator {
-                    address: header.address,
-                    member: 0,
+                    address: Address { sequence: self.sequence(content.record), slot: content.slot },
+                    member: content.member,
                     offset: self.place.offset + unit.at as u64,
-                    len: header.stored_len + UNIT_HEADER_LEN as u32,
+                    len: (unit.stored_len + UNIT_HEADER_LEN) as u32,
                 },
                 raw_len: draft.raw_len,
                 digest: draft.digest,
@@ -238,19 +290,14 @@ impl FrameDraft {
         Some((entity.clone(), row))
     }
 
-    fn unit_draft(&self, unit: &LaidUnit) -> Option<&UnitDraft> {
-        self.records.get(unit.record)?.units().get(usize::from(unit.slot))
-    }
-
     fn unit_header(&self, index: usize) -> Option<(&LaidUnit, UnitHeader)> {
         let unit = self.units.get(index)?;
-        let draft = self.unit_draft(unit)?;
         let header = UnitHeader {
-            codec: draft.codec,
+            kind: unit.kind,
+            codec: unit.codec,
             address: Address { sequence: self.sequence(unit.record), slot: unit.slot },
             stored_len: unit.stored_len as u32,
-            raw_len: draft.raw_len,
-            raw_crc: draft.raw_crc,
+            raw_len: unit.raw_len,
         };
         Some((unit, header))
     }

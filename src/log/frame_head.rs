@@ -3,7 +3,7 @@
 //! ```text
 //!  0  magic             u8   d7
 //!  1  kind              u8   1 commit, 2 run, 3 promise, 4 clean close
-//!  2  flags             u16  reserved: bit 0 units hold group frames, bit 1 a second (remote) promise follows the header
+//!  2  flags             u16  bit 0 some units are group frames; reserved: bit 1 a second (remote) promise follows the header
 //!  4  frame length      u32  with header, units and padding; a multiple of 8
 //!  8  metadata length   u32
 //! 12  records           u32
@@ -35,6 +35,8 @@ pub const FRAME_GRID: usize = 8;
 
 pub(super) const FRAME_MAGIC: u8 = 0xd7;
 const CHECKSUM_AT: usize = 28;
+/// Flag: some units are group frames.
+const GROUPS: u16 = 1;
 
 const _: () = assert!(FRAME_HEADER_LEN.is_multiple_of(FRAME_GRID));
 
@@ -68,6 +70,8 @@ impl FrameKind {
 pub struct FrameHead {
     /// What it is.
     pub kind: FrameKind,
+    /// Some of its contents stand in group frames.
+    pub groups: bool,
     /// Length of the whole frame.
     pub len: u32,
     /// Length of the metadata behind the header.
@@ -124,7 +128,7 @@ impl FrameHead {
     pub(super) fn encode(&mut self, metadata: &[u8], at: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(FRAME_HEADER_LEN);
         out.extend_from_slice(&[FRAME_MAGIC, self.kind as u8]);
-        put_u16(&mut out, 0);
+        put_u16(&mut out, if self.groups { GROUPS } else { 0 });
         put_u32(&mut out, self.len);
         put_u32(&mut out, self.metadata_len);
         put_u32(&mut out, self.records);
@@ -159,11 +163,8 @@ impl FrameHead {
         {
             return Err(Fault::malformed(CHECKSUM_AT, "the checksum of the frame"));
         }
-        if found.flags != 0 {
-            return Err(Fault::Unsupported(match found.flags {
-                1 => "group frames".into(),
-                flags => format!("log frames with flags {flags:#x}"),
-            }));
+        if found.flags & !GROUPS != 0 {
+            return Err(Fault::Unsupported(format!("log frames with flags {:#x}", found.flags)));
         }
         let kind = FrameKind::from_u8(found.kind)
             .ok_or_else(|| Fault::Unsupported(format!("log frames of kind {}", found.kind)))?;
@@ -172,6 +173,7 @@ impl FrameHead {
         }
         Ok(Self {
             kind,
+            groups: found.flags & GROUPS != 0,
             len: found.len,
             metadata_len: found.metadata_len,
             records,

@@ -4,14 +4,17 @@
 //! segment:  header │ frame │ frame │ … │ frame │ directory │ locators │ digests │ trailer
 //!                    └ one commit ┘              └────── once it is sealed ──────────┘
 //! frame:    header │ metadata: records │ unit │ unit │ … │ zeros up to a multiple of 8
-//! unit:     header │ one content, compressed
+//! unit:     header │ one content, compressed; or a group: header │ members │ contents of one entity in one zstd frame
 //! ```
 //!
 //! | file | what |
 //! |---|---|
-//! | `unit` | a stored content |
+//! | `unit` | a stored content, or a group of them |
+//! | `group` | the members of a group |
 //! | `record`, `record_decode` | a revision or an annotation in a frame's metadata |
-//! | `frame_head`, `frame` | how a frame proves itself; making frames |
+//! | `unit_draft` | contents on their way into a unit |
+//! | `unit_read` | reading a content through the cache |
+//! | `frame_head`, `frame`, `frame_groups` | how a frame proves itself; making frames; their groups |
 //! | `segment` | the header of a segment |
 //! | `scan` | reading frames from a file |
 //! | `active` | an unsealed segment, shared by the writer and readers |
@@ -27,7 +30,9 @@ mod change;
 mod dissect;
 mod fault;
 mod frame;
+mod frame_groups;
 mod frame_head;
+mod group;
 mod locator;
 mod position;
 mod record;
@@ -39,6 +44,8 @@ mod sealed;
 mod segment;
 mod tail;
 mod unit;
+mod unit_draft;
+mod unit_read;
 
 pub use active::ActiveSegment;
 pub use cache::BlockCache;
@@ -49,6 +56,8 @@ pub use fault::Fault;
 pub(crate) use fault::FaultContext;
 pub use frame::{FrameDraft, FramePlace};
 pub use frame_head::{FRAME_GRID, FRAME_HEADER_LEN, FrameHead, FrameKind};
+pub use group::Member;
+pub(crate) use group::{TableShape, member_of, put_members, read_members, start_of};
 pub use locator::{Locator, StoredContent};
 pub use position::Position;
 pub use record::{MainContent, Numbers, RecordDraft};
@@ -66,8 +75,9 @@ pub(crate) use tail::{
     put_block, seal_block,
 };
 pub use tail::{TRAILER_LEN, Trailer};
-pub use unit::{UNIT_HEADER_LEN, UnitDraft, UnitHeader};
+pub use unit::{UNIT_HEADER_LEN, Unit, UnitHeader, UnitKind};
 pub(crate) use unit::{affected, no_such_content};
+pub use unit_draft::{GroupDraft, UnitDraft, group_units};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,18 +16,22 @@
 //! 30  entity          varint length, bytes
 //!     authored time   zigzag varint                      if shape says so
 //!     reused content  sequence, slot, length: varints; digest: 32      if shape says so
-//!     per stored content: digest: 32; raw length, unit length: varints
+//!     per stored content: digest: 32; raw length, unit: varints
 //!     cold fields     varint length, bytes (`model::Fields`)
 //! ```
 //!
 //! Behind the reason of an annotation that erases (kinds 3 to 5): job: u64, more: u8 (0 or 1), time: zigzag varint.
 //!
 //! The units of a frame follow its metadata without gaps, in the order in which the records name them; so a unit's place is the sum
-//! of the lengths before it.
+//! of the lengths before it. *Unit* is the length of the content's own unit (32 or more), or 1 if it stands in a group; behind the 1:
+//! number of the group in the frame, place in the group (0: the newest content), and where a group is named for the first time, the
+//! length of its unit: varints.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::unit::UnitDraft;
+use super::unit_draft::{GroupDraft, UnitDraft};
 use crate::codec::{Reader, put_bytes, put_u16, put_u64, put_varint, put_zigzag};
 use crate::limits;
 use crate::model::{Annotation, ContentRef, Digest, Entity, Flags, RevisionKind};
@@ -39,6 +43,8 @@ pub(super) const SHAPE_STORED: u8 = 1;
 pub(super) const SHAPE_REUSED: u8 = 2;
 pub(super) const SHAPE_MAIN: u8 = 3;
 pub(super) const SHAPE_AUTHORED: u8 = 4;
+/// Instead of the length of a unit: the content stands in a group.
+pub(super) const IN_GROUP: u64 = 1;
 /// Where the numbers stand in a revision record.
 const NUMBERS_AT: usize = 1;
 /// Bytes of a revision record before the entity.
@@ -77,6 +83,21 @@ pub enum RecordDraft {
     },
     /// A change that is not a revision.
     Annotation(Annotation),
+}
+
+/// Which groups a frame has.
+pub(super) trait GroupPlaces {
+    /// The number of a group in the frame, and where it is named for the first time, the length of its unit.
+    fn place(&mut self, group: &Arc<GroupDraft>) -> (u64, Option<u64>);
+}
+
+/// Of a frame without groups, and of annotations.
+pub(super) struct NoGroups;
+
+impl GroupPlaces for NoGroups {
+    fn place(&mut self, _: &Arc<GroupDraft>) -> (u64, Option<u64>) {
+        (0, None)
+    }
 }
 
 /// What is known of a revision only once its place is reserved.
@@ -181,7 +202,7 @@ impl RecordDraft {
     }
 
     /// Appends the record; answers where its numbers go.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Option<usize> {
+    pub(super) fn encode(&self, out: &mut Vec<u8>, groups: &mut dyn GroupPlaces) -> Option<usize> {
         match self {
             Self::Revision { entity, kind, flags, authored_time, content, units, cold } => {
                 let numbers_at = out.len() + NUMBERS_AT;
@@ -210,7 +231,17 @@ impl RecordDraft {
                 for unit in units {
                     out.extend_from_slice(&unit.digest.0);
                     put_varint(out, u64::from(unit.raw_len));
-                    put_varint(out, unit.disk_len() as u64);
+                    let Some((group, member)) = &unit.group else {
+                        put_varint(out, unit.disk_len() as u64);
+                        continue;
+                    };
+                    let (number, new) = groups.place(group);
+                    put_varint(out, IN_GROUP);
+                    put_varint(out, number);
+                    put_varint(out, u64::from(*member));
+                    if let Some(len) = new {
+                        put_varint(out, len);
+                    }
                 }
                 put_bytes(out, cold);
                 Some(numbers_at)

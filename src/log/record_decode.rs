@@ -7,7 +7,8 @@ use super::fault::Fault;
 use super::frame_head::{FrameHead, FrameKind};
 use super::locator::{Locator, StoredContent};
 use super::record::{
-    SHAPE_AUTHORED, SHAPE_MAIN, SHAPE_REUSED, SHAPE_STORED, TYPE_ANNOTATION, TYPE_REVISION, is_tagged,
+    IN_GROUP, SHAPE_AUTHORED, SHAPE_MAIN, SHAPE_REUSED, SHAPE_STORED, TYPE_ANNOTATION, TYPE_REVISION,
+    is_tagged,
 };
 use super::unit::UNIT_HEADER_LEN;
 use crate::codec::{Malformed, Reader};
@@ -30,7 +31,7 @@ pub struct DecodedRecord {
 /// slices of `metadata`.
 pub fn decode_records(head: &FrameHead, metadata: &Bytes, at: u64) -> Result<Vec<DecodedRecord>, Fault> {
     let mut reader = Reader::new(metadata);
-    let mut unit_at = head.units_at();
+    let mut units = Units { head, at, next: head.units_at(), groups: Vec::new() };
     // A record takes at least seven bytes, so the count is bounded by what was read.
     let count = head.records.min(metadata.len() as u32);
     let mut records = Vec::with_capacity(count as usize);
@@ -44,16 +45,7 @@ pub fn decode_records(head: &FrameHead, metadata: &Bytes, at: u64) -> Result<Vec
         let change = match reader.u8("a record type")? {
             TYPE_REVISION => {
                 let row = RowContext { sequence, commit_rest, commit_time: head.commit_time };
-                let change = revision(&mut reader, metadata, &row, &mut contents)?;
-                for content in &mut contents {
-                    let len = content.locator.len as usize;
-                    content.locator.offset = at.saturating_add(unit_at as u64);
-                    unit_at = unit_at.saturating_add(len);
-                    if unit_at > head.len as usize {
-                        return Err(reader.malformed("contents that fit into the frame").into());
-                    }
-                }
-                change
+                revision(&mut reader, metadata, &row, &mut units, &mut contents)?
             }
             TYPE_ANNOTATION => annotation(&mut reader, metadata)?,
             other => return Err(Fault::Unsupported(format!("log records of type {other}"))),
@@ -62,10 +54,64 @@ pub fn decode_records(head: &FrameHead, metadata: &Bytes, at: u64) -> Result<Vec
         records.push(DecodedRecord { change, contents });
     }
     reader.end("the end of the metadata")?;
-    if (head.len as usize).saturating_sub(unit_at) >= 8 {
+    if (head.len as usize).saturating_sub(units.next) >= 8 {
         return Err(reader.malformed("contents up to the end of the frame").into());
     }
     Ok(records)
+}
+
+/// Where the units of a frame stand, as far as its records have named them.
+struct Units<'a> {
+    head: &'a FrameHead,
+    /// Where the frame starts in its file.
+    at: u64,
+    /// Where the next unit starts in the frame.
+    next: usize,
+    /// Offset and length of each group's unit.
+    groups: Vec<(u64, u32)>,
+}
+
+impl Units<'_> {
+    /// The place of a content, which the reader stands before.
+    fn locator(&mut self, reader: &mut Reader<'_>, address: Address) -> Result<Locator, Malformed> {
+        let bad = reader.malformed("the length of a content unit");
+        let unit = reader.varint_max(limits::FRAME_LEN_MAX as u64, "the length of a content unit")?;
+        if unit != IN_GROUP {
+            let (offset, len) = self.unit(reader, unit, bad)?;
+            return Ok(Locator { address, member: 0, offset, len });
+        }
+        let bad = reader.malformed("a group of this frame");
+        let group = reader.varint_max(self.groups.len() as u64, "a group of this frame")?;
+        let member = reader.varint_max(u64::from(u8::MAX), "a place in a group")? as u16;
+        if !self.head.groups {
+            return Err(bad);
+        }
+        let (offset, len) = match self.groups.get(group as usize) {
+            Some(known) => *known,
+            None => {
+                let bad = reader.malformed("the length of a group");
+                let len = reader.varint_max(limits::FRAME_LEN_MAX as u64, "the length of a group")?;
+                let place = self.unit(reader, len, bad)?;
+                self.groups.push(place);
+                place
+            }
+        };
+        Ok(Locator { address, member: member.saturating_add(1), offset, len })
+    }
+
+    /// Goes over a unit of this length.
+    fn unit(&mut self, reader: &Reader<'_>, len: u64, bad: Malformed) -> Result<(u64, u32), Malformed> {
+        let len = len as u32;
+        if (len as usize) < UNIT_HEADER_LEN {
+            return Err(bad);
+        }
+        let offset = self.at.saturating_add(self.next as u64);
+        self.next = self.next.saturating_add(len as usize);
+        if self.next > self.head.len as usize {
+            return Err(reader.malformed("contents that fit into the frame"));
+        }
+        Ok((offset, len))
+    }
 }
 
 struct RowContext {
@@ -88,6 +134,7 @@ fn revision(
     reader: &mut Reader<'_>,
     metadata: &Bytes,
     context: &RowContext,
+    places: &mut Units<'_>,
     contents: &mut Vec<StoredContent>,
 ) -> Result<Change, Fault> {
     let bad_number = reader.malformed("a revision number from 1 to 2^63 - 1");
@@ -129,13 +176,8 @@ fn revision(
     for slot in 0..u16::from(units) {
         let digest = digest(reader)?;
         let raw_len = reader.varint_max(limits::CONTENT_LEN_MAX as u64, "a content length")? as u32;
-        let bad = reader.malformed("the length of a content unit");
-        let len = reader.varint_max(limits::FRAME_LEN_MAX as u64, "the length of a content unit")? as u32;
-        if (len as usize) < UNIT_HEADER_LEN {
-            return Err(bad.into());
-        }
         let address = Address { sequence: context.sequence, slot };
-        let locator = Locator { address, member: 0, offset: 0, len };
+        let locator = places.locator(reader, address)?;
         contents.push(StoredContent { locator, raw_len, digest });
         digests.push(digest);
     }

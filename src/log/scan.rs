@@ -1,5 +1,6 @@
 //! Reading frames from a file, headers and metadata only.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use bytes::Bytes;
 
 use super::fault::{Fault, FaultContext};
 use super::frame_head::{Candidate, FRAME_HEADER_LEN, FrameHead};
+use super::locator::StoredContent;
 use super::record_decode::{DecodedRecord, decode_records};
-use super::unit::{self, UnitHeader};
+use super::unit::{self, Unit, UnitKind};
 use crate::Result;
 use crate::env::{File, read_at_most};
 use crate::error::IoContext;
@@ -52,6 +54,28 @@ pub enum Found {
     Frame(Frame),
     /// None; what would have been expected.
     Nothing(&'static str),
+}
+
+/// The contents of records, those of one unit together, in the order of their units.
+pub(super) fn by_unit(records: &[DecodedRecord]) -> Vec<Vec<StoredContent>> {
+    let mut units: BTreeMap<u64, Vec<StoredContent>> = BTreeMap::new();
+    for content in records.iter().flat_map(|record| &record.contents) {
+        units.entry(content.locator.offset).or_default().push(*content);
+    }
+    units.into_values().collect()
+}
+
+/// Whether a unit holds what the records say that stands there, and nothing else.
+pub(super) fn holds(unit: &Unit, contents: &[StoredContent]) -> bool {
+    contents.len() == unit.members.len()
+        && contents.iter().all(|content| {
+            let locator = content.locator;
+            let member = usize::from(locator.member.max(1)) - 1;
+            matches!(unit.header.kind, UnitKind::Group { .. }) == (locator.member != 0)
+                && unit.members.get(member).is_some_and(|member| {
+                    (member.address, member.raw_len) == (locator.address, content.raw_len)
+                })
+        })
 }
 
 /// Reads frames of one file through a window.
@@ -121,17 +145,17 @@ impl FrameReader {
 
     /// Verifies the contents of a frame that ends at `end`: whether they are there and are those that its records name.
     pub fn contents_are_whole(&mut self, path: &Path, records: &[DecodedRecord], end: u64) -> Result<bool> {
-        for content in records.iter().flat_map(|record| &record.contents) {
-            let locator = content.locator;
-            let bytes = self.read(locator.offset, locator.len as usize, end).context("read", path)?;
-            if bytes.len() != locator.len as usize {
+        for contents in by_unit(records) {
+            let Some(first) = contents.first().map(|content| content.locator) else { continue };
+            let bytes = self.read(first.offset, first.len as usize, end).context("read", path)?;
+            if bytes.len() != first.len as usize {
                 return Ok(false);
             }
-            match UnitHeader::verify(bytes) {
-                Ok(header) if header.address == locator.address && header.raw_len == content.raw_len => {}
+            match Unit::open(&Bytes::copy_from_slice(bytes)) {
+                Ok(unit) if holds(&unit, &contents) => {}
                 Ok(_) | Err(Fault::Malformed(_)) => return Ok(false),
                 Err(fault) => {
-                    return Err(fault.into_error(path, locator.offset, unit::affected(locator.address)));
+                    return Err(fault.into_error(path, first.offset, unit::affected(first.address)));
                 }
             }
         }

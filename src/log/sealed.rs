@@ -13,7 +13,8 @@ use super::seal::{read_header, read_trailer};
 use super::tail::{
     ArrayKind, DigestEntry, Index, LocatorKey, Sequences, Trailer, checked_block, decode_block,
 };
-use super::unit;
+use super::unit::{self, Unit};
+use super::unit_read::UnitFile;
 use crate::codec::FileId;
 use crate::env::{Access, File, Fs, read_vec_at};
 use crate::error::IoContext;
@@ -141,6 +142,20 @@ impl SealedSegment {
         Err(missing())
     }
 
+    /// The place of a content's unit.
+    fn unit_of(&self, address: Address) -> Result<Locator> {
+        let (_, locator) = self.locate(address)?;
+        if locator.offset.saturating_add(u64::from(locator.len)) > self.trailer.frames_end {
+            let bad = Fault::malformed(0, "a place inside the frames");
+            return Err(bad.into_error(&self.path, self.trailer.locators_at, unit::affected(address)));
+        }
+        Ok(locator)
+    }
+
+    fn units(&self) -> UnitFile<'_> {
+        UnitFile { file: &*self.file, path: &self.path, id: self.id, cache: self.cache.as_ref() }
+    }
+
     /// The digests of contents `from..to`, counted through the file.
     fn digests(&self, from: u64, to: u64, affected: impl Fn() -> String) -> Result<Vec<Digest>> {
         let kind = ArrayKind::Digests;
@@ -203,17 +218,19 @@ impl ValueFile for SealedSegment {
     }
 
     fn read_content(&self, address: Address) -> Result<Bytes> {
-        let (_, locator) = self.locate(address)?;
-        if locator.member != 0 {
-            return Err(Error::Unsupported { path: self.path.clone(), what: "group frames".into() });
-        }
-        if locator.offset.saturating_add(u64::from(locator.len)) > self.trailer.frames_end {
-            let bad = Fault::malformed(0, "a place inside the frames");
-            return Err(bad.into_error(&self.path, self.trailer.locators_at, unit::affected(address)));
-        }
-        let unit =
-            read_vec_at(&*self.file, locator.len as usize, locator.offset).context("read", &self.path)?;
-        unit::open_at(&self.path, locator.offset, &Bytes::from(unit), address)
+        self.units().read(&self.unit_of(address)?, true)
+    }
+
+    fn read_alone(&self, address: Address) -> Result<Bytes> {
+        self.units().read(&self.unit_of(address)?, false)
+    }
+
+    fn group_of(&self, address: Address) -> Result<Option<Locator>> {
+        Ok(Some(self.unit_of(address)?).filter(|locator| locator.member != 0))
+    }
+
+    fn read_unit(&self, locator: &Locator) -> Result<Unit> {
+        self.units().unit(locator).map(|(_, unit)| unit)
     }
 
     fn digest(&self, address: Address) -> Result<Digest> {

@@ -24,34 +24,22 @@
 //! 2. Member `m` is the bytes from the sum of the lengths before it: the front of the frame can be decoded and the rest left.
 //! 3. The head and the stored bytes have a checksum each, the first over the second: scrubbing needs no key, and a group that is copied
 //!    keeps the second.
-//! 4. A frame is never larger than [`GROUP_RAW_MAX`] uncompressed and its window never larger than [`WINDOW_LOG_MAX`], so a decoder's
+//! 4. A frame is never larger than [`GROUP_RAW_MAX`] uncompressed and its window never larger than [`crate::codec::WINDOW_LOG_MAX`], so a decoder's
 //!    memory is bounded whatever the bytes say.
 
-use std::io::Read;
-
 use bytes::Bytes;
-use zstd::zstd_safe::{CParameter, DParameter};
 
 use crate::codec::{
-    Codec, Crc, Malformed, Reader, crc, decompress, put_u16, put_u32, put_u64, put_varint, put_zigzag,
+    Codec, Crc, GROUP_RAW_MAX, Malformed, Reader, decompress_front, put_u16, put_u32, put_u64, put_varint,
 };
 use crate::limits;
-use crate::log::Fault;
-use crate::model::{Address, Entity};
+use crate::log::{Fault, Member, TableShape, member_of, put_members, read_members, start_of};
+use crate::model::Entity;
 
 /// Bytes of a group before its table.
 pub const GROUP_HEADER_LEN: usize = 36;
 /// Most members.
 pub const GROUP_MEMBERS_MAX: usize = 255;
-/// Most bytes of a group, uncompressed. clamp(32 × largest member, 4 MiB, 64 MiB) of the design comes down to this: no 32 members are
-/// more than 32 × the largest, and a bound below 4 MiB never binds.
-pub const GROUP_RAW_MAX: usize = 64 << 20;
-/// Window of the largest group.
-pub const WINDOW_LOG_MAX: u32 = 26;
-/// From here on the compressor also looks for far matches with its long-distance matcher: its hash tables at the lower levels forget
-/// what is further back than this.
-const LONG_FROM: usize = 256 << 10;
-
 const MAGIC: u8 = 0xc6;
 const KIND: u8 = 1;
 const FULL: u16 = 1;
@@ -60,21 +48,9 @@ const SLOTS: u16 = 4;
 
 const _: () = {
     assert!(limits::CONTENT_LEN_MAX <= GROUP_RAW_MAX);
-    assert!(1 << WINDOW_LOG_MAX == GROUP_RAW_MAX);
     // Sequence (10), slot (3), length (5), checksum (4).
     assert!(GROUP_MEMBERS_MAX * 22 <= u16::MAX as usize);
 };
-
-/// A content of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Which content.
-    pub address: Address,
-    /// Its length.
-    pub raw_len: u32,
-    /// Masked CRC of it.
-    pub raw_crc: u32,
-}
 
 /// What a group says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,30 +84,13 @@ impl GroupHeader {
     /// Header and table of the group that will stand at `at`.
     pub(super) fn encode(&self, at: u64, salt: u64) -> Vec<u8> {
         let mut table = Vec::new();
-        let slots = self.members.iter().any(|member| member.address.slot != 0);
-        let mut before: Option<u64> = None;
-        for member in &self.members {
-            let sequence = member.address.sequence;
-            match before {
-                None => put_varint(&mut table, sequence),
-                Some(before) if self.mixed => {
-                    put_zigzag(&mut table, before.wrapping_sub(sequence).cast_signed());
-                }
-                Some(before) => put_varint(&mut table, before.saturating_sub(sequence)),
-            }
-            before = Some(sequence);
-            if slots {
-                put_varint(&mut table, u64::from(member.address.slot));
-            }
+        let shape = TableShape::of(&self.members, self.mixed);
+        if let Some(first) = self.members.first() {
+            put_varint(&mut table, first.address.sequence);
         }
-        let mut len = 0;
-        for member in &self.members {
-            put_zigzag(&mut table, i64::from(member.raw_len) - len);
-            len = i64::from(member.raw_len);
-        }
-        self.members.iter().for_each(|member| put_u32(&mut table, member.raw_crc));
+        put_members(&mut table, &self.members, shape);
         let mut out = vec![MAGIC, KIND, self.codec as u8, 0, 0, 0];
-        let flags = [(self.full, FULL), (self.mixed, MIXED), (slots, SLOTS)];
+        let flags = [(self.full, FULL), (self.mixed, MIXED), (shape.slots, SLOTS)];
         put_u16(&mut out, flags.into_iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit));
         put_u64(&mut out, self.entity_hash);
         put_u32(&mut out, self.stored_len);
@@ -180,7 +139,10 @@ impl GroupHeader {
             Some(known @ (Codec::Raw | Codec::Zstd)) => known,
             _ => return Err(Fault::Unsupported(format!("group codec {codec}"))),
         };
-        let members = members(table, count, flags)?;
+        let mut entries = Reader::new(table);
+        let first = entries.varint("a sequence number")?;
+        let shape = TableShape { mixed: flags & MIXED != 0, slots: flags & SLOTS != 0 };
+        let members = read_members(&mut entries, first, count, shape)?;
         let sum: u64 = members.iter().map(|member| u64::from(member.raw_len)).sum();
         if members.is_empty() || sum != u64::from(raw_len) || raw_len as usize > GROUP_RAW_MAX {
             return Err(Fault::malformed(20, "lengths that agree"));
@@ -193,83 +155,16 @@ impl GroupHeader {
 
     /// Where a member starts in the uncompressed group.
     pub fn start(&self, member: usize) -> usize {
-        self.members.iter().take(member).map(|member| member.raw_len as usize).sum()
+        start_of(&self.members, member)
     }
 
     /// The first `len` bytes of the group, uncompressed. The checksum of `stored` was verified.
     pub(super) fn open(&self, stored: &Bytes, len: usize) -> Result<Bytes, Malformed> {
-        let bad = Malformed { at: 0, expected: "a compressed group of the stated length" };
-        let raw_len = self.raw_len as usize;
-        match self.codec {
-            Codec::Raw if stored.len() == raw_len => Ok(stored.slice(..len.min(raw_len))),
-            Codec::Raw => Err(bad),
-            _ if len.saturating_mul(2) < raw_len => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(&stored[..]).map_err(|_| bad)?;
-                decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(|_| bad)?;
-                let mut raw = vec![0; len];
-                decoder.read_exact(&mut raw).map_err(|_| bad)?;
-                Ok(raw.into())
-            }
-            codec => Ok(decompress(codec, stored, raw_len)?.into()),
-        }
+        decompress_front(self.codec, stored, self.raw_len as usize, len)
     }
 
     /// A member of the uncompressed group (or of its front), if it is what was put in.
     pub(super) fn member(&self, raw: &Bytes, index: usize) -> Result<Bytes, Malformed> {
-        let bad = Malformed { at: 0, expected: "the checksum of the uncompressed content" };
-        let member = self.members.get(index).ok_or(bad)?;
-        let start = self.start(index);
-        let end = start.saturating_add(member.raw_len as usize);
-        let content = raw.get(start..end).ok_or(bad)?;
-        if crc(content) != member.raw_crc {
-            return Err(bad);
-        }
-        Ok(raw.slice(start..end))
+        member_of(&self.members, raw, index)
     }
-}
-
-fn members(table: &[u8], count: usize, flags: u16) -> Result<Vec<Member>, Malformed> {
-    let mut reader = Reader::new(table);
-    let mut members: Vec<Member> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let bad = reader.malformed("a distance to an older change");
-        let sequence = match members.last() {
-            None => reader.varint("a sequence number")?,
-            Some(last) if flags & MIXED != 0 => {
-                last.address.sequence.wrapping_sub(reader.zigzag("a distance")?.cast_unsigned())
-            }
-            Some(last) => last.address.sequence.checked_sub(reader.varint("a distance")?).ok_or(bad)?,
-        };
-        let slot = match flags & SLOTS {
-            0 => 0,
-            _ => reader.varint_max(u64::from(u16::MAX), "a slot")? as u16,
-        };
-        members.push(Member { address: Address { sequence, slot }, raw_len: 0, raw_crc: 0 });
-    }
-    let mut len = 0_i64;
-    for member in &mut members {
-        let bad = reader.malformed("a content length");
-        len = len.checked_add(reader.zigzag("a content length")?).ok_or(bad)?;
-        member.raw_len =
-            u32::try_from(len).ok().filter(|len| *len as usize <= limits::CONTENT_LEN_MAX).ok_or(bad)?;
-    }
-    for member in &mut members {
-        member.raw_crc = reader.u32("a checksum")?;
-    }
-    reader.end("the end of the table")?;
-    Ok(members)
-}
-
-/// One zstd frame whose window sees all of `raw`. A new context each time: what a context did before must not show in the bytes.
-///
-/// # Errors
-/// Those of the compressor.
-pub fn compress_group(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
-    let mut compressor = zstd::bulk::Compressor::new(level)?;
-    if raw.len() >= LONG_FROM {
-        let window = usize::BITS - raw.len().saturating_sub(1).leading_zeros();
-        compressor.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
-        compressor.set_parameter(CParameter::WindowLog(window.min(WINDOW_LOG_MAX)))?;
-    }
-    compressor.compress(raw)
 }

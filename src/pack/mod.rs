@@ -41,11 +41,11 @@ mod reader;
 mod verify;
 mod write;
 
+pub use crate::codec::{GROUP_RAW_MAX, compress_group};
+pub use crate::log::Member;
 pub use crate::log::VerifyDepth as Depth;
 pub use dissect::{PackItem, PackSurvey, describe_pack, dissect_pack, read_group};
-pub use group::{
-    GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GROUP_RAW_MAX, GroupHeader, Member, compress_group, entity_hash,
-};
+pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GroupHeader, entity_hash};
 pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};
 pub use plan::PackInput;
 pub use reader::Pack;
@@ -72,6 +72,8 @@ impl PackOptions {
         Self { level: 3, group_contents: 32, directory_level: 9, directory_records: 2048, improve: false };
     /// For `compact --full`, and for merges of what is cold.
     pub const BEST: Self = Self { level: 19, directory_level: 19, improve: true, ..Self::FAST };
+
+    const _SAME_LEVEL_AS_THE_LOG: () = assert!(Self::FAST.level == crate::limits::LOG_GROUP_LEVEL as i32);
 
     fn group_contents(&self) -> usize {
         usize::from(self.group_contents.max(1))

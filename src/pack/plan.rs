@@ -2,7 +2,7 @@
 //!
 //! 1. Contents of one entity are in order from newest to oldest. They are cut into groups **counted from the oldest**: what is full
 //!    once stays full and is copied when packs are merged, and only the newest group of an entity is short.
-//! 2. A full group of an input is copied, also where the cut would fall elsewhere: between full groups there may then be a short one, at
+//! 2. A full group of an input, a pack or a segment, is copied, also where the cut would fall elsewhere: between full groups there may then be a short one, at
 //!    most one per input and entity. A short group is copied if the cut gives exactly its members.
 //! 3. Entities of very few bytes share groups with their neighbours, by entity order: a frame of its own costs more than they are.
 //!    These groups are never copied by merges, only re-cut.
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::PackOptions;
 use super::layout::Rectangle;
 use super::reader::Pack;
-use crate::log::{Change, ChangeIter, LoggedChange, ValueFile};
+use crate::log::{Change, ChangeIter, Locator, LoggedChange, Member, UnitKind, ValueFile};
 use crate::model::{Address, Digest, Entity};
 use crate::{Error, Result};
 
@@ -197,16 +197,25 @@ impl Contents {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Run {
     /// A group of an input, as it is.
-    Copy { input: u32, group: u64, entries: Vec<u32> },
+    Copy { input: u32, group: Source, entries: Vec<u32> },
     /// Contents to be compressed together.
     Encode { entries: Vec<u32>, full: bool, mixed: bool },
+}
+
+/// Where a group of an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Its number in a pack.
+    Pack(u64),
+    /// Its place in a segment.
+    Log(Locator),
 }
 
 /// A group of an input whose members follow each other here as well.
 #[derive(Clone, Copy)]
 struct Existing {
     input: u32,
-    group: u64,
+    group: Source,
     full: bool,
 }
 
@@ -277,21 +286,32 @@ impl<'a> Planner<'a> {
     /// The group of an input that starts here, if all its members follow and it is worth keeping.
     fn existing(&self, contents: &Contents, range: Range<usize>) -> Result<Option<(Existing, usize)>> {
         let Some(entry) = contents.at(range.start) else { return Ok(None) };
-        let Some(PackInput::Pack(pack)) = self.inputs.get(entry.input as usize) else { return Ok(None) };
-        let located = pack.locate(entry.address)?;
-        if located.member != 0 {
-            return Ok(None);
-        }
-        let head = pack.group_head(located.group, || crate::log::affected(entry.address))?;
-        let len = head.members.len();
-        let same = head.members.iter().zip(range.clone()).all(|(member, at)| {
+        let found = match self.inputs.get(entry.input as usize) {
+            Some(PackInput::Pack(pack)) => group_of_pack(pack, entry.address)?,
+            Some(PackInput::Segment(file)) => self.group_of_log(&**file, entry.address)?,
+            None => None,
+        };
+        let Some(Found { group, full, level, members }) = found else { return Ok(None) };
+        let len = members.len();
+        let same = members.iter().zip(range.clone()).all(|(member, at)| {
             contents.at(at).is_some_and(|other| (other.address, other.input) == (member.address, entry.input))
         });
-        let worse = self.options.improve && u32::from(head.level) < self.options.level.unsigned_abs();
-        if !same || len > range.len() || head.mixed || worse {
+        let worse = self.options.improve && u32::from(level) < self.options.level.unsigned_abs();
+        if !same || len > range.len() || worse {
             return Ok(None);
         }
-        Ok(Some((Existing { input: entry.input, group: located.group, full: head.full }, len)))
+        Ok(Some((Existing { input: entry.input, group, full }, len)))
+    }
+
+    /// The group of a segment whose newest content this is. A full one is one that would be full here.
+    fn group_of_log(&self, file: &dyn ValueFile, address: Address) -> Result<Option<Found>> {
+        let Some(locator) = file.group_of(address)?.filter(|locator| locator.member == 1) else {
+            return Ok(None);
+        };
+        let unit = file.read_unit(&locator)?;
+        let UnitKind::Group { level, .. } = unit.header.kind else { return Ok(None) };
+        let full = unit.members.len() == self.options.group_contents();
+        Ok(Some(Found { group: Source::Log(locator), full, level, members: unit.members }))
     }
 
     /// Cuts contents into groups, counted from the oldest, which is the last.
@@ -320,6 +340,24 @@ impl<'a> Planner<'a> {
             self.ready.push_back(Run::Encode { entries, full: false, mixed: true });
         }
     }
+}
+
+/// A group of an input that starts with a certain content.
+struct Found {
+    group: Source,
+    full: bool,
+    level: u8,
+    members: Vec<Member>,
+}
+
+fn group_of_pack(pack: &Pack, address: Address) -> Result<Option<Found>> {
+    let located = pack.locate(address)?;
+    if located.member != 0 {
+        return Ok(None);
+    }
+    let head = pack.group_head(located.group, || crate::log::affected(address))?;
+    let (group, full, level) = (Source::Pack(located.group), head.full, head.level);
+    Ok((!head.mixed).then_some(Found { group, full, level, members: head.members }))
 }
 
 fn copy(contents: &Contents, existing: Existing, range: Range<usize>) -> Run {

@@ -6,16 +6,19 @@ use bytes::Bytes;
 
 use super::PackOptions;
 use super::bits::{ROWS, put_rows};
-use super::group::{GROUP_RAW_MAX, GroupHeader, Member, compress_group, entity_hash};
+use super::group::{GroupHeader, entity_hash};
 use super::layout::{
     DIGESTS, DirectoryPlace, Index, LocatorPlace, PACKER, PackHeader, PackTrailer, Rectangle,
 };
 use super::output::Output;
-use super::plan::{Contents, Merged, PackInput, Planner, Run};
-use crate::codec::{Codec, FileId, FileKind, crc, put_varint};
+use super::plan::{Contents, Merged, PackInput, Planner, Run, Source};
+use crate::codec::{Codec, FileId, FileKind, GROUP_RAW_MAX, compress_group, crc, put_varint};
 use crate::env::Fs;
 use crate::limits;
-use crate::log::{Change, FaultContext, Lengths, LoggedChange, affected, put_block, seal_block};
+use crate::log::{
+    Change, FaultContext, Lengths, LoggedChange, Member, Unit, UnitKind, affected, member_of, put_block,
+    seal_block,
+};
 use crate::manifest::ValueFileInfo;
 use crate::model::Digest;
 use crate::{Error, Result};
@@ -138,10 +141,10 @@ struct Writer<'a> {
 
 /// A group of an input, uncompressed.
 struct Decoded {
-    /// Input and group.
+    /// Input, and the group's number in a pack or place in a segment.
     key: (u32, u64),
     at: u64,
-    header: GroupHeader,
+    members: Vec<Member>,
     raw: Bytes,
 }
 
@@ -176,34 +179,81 @@ impl Writer<'_> {
     /// A content from its input. Members of one group are read one after the other: it is decoded once.
     fn read(&mut self, place: u32) -> Result<Bytes> {
         let Some(entry) = self.contents.entries.get(place as usize) else { return Err(self.lost()) };
-        let address = entry.address;
-        let pack = match self.inputs.get(entry.input as usize) {
-            Some(PackInput::Segment(file)) => return file.read_content(address),
-            Some(PackInput::Pack(pack)) => pack,
-            None => return Err(self.lost()),
+        let (address, input) = (entry.address, entry.input);
+        let source = self.inputs.get(input as usize).ok_or_else(|| self.lost())?;
+        // Errors name the input if it can be named.
+        let (key, path) = match source {
+            PackInput::Segment(file) => match file.group_of(address)? {
+                Some(locator) => ((input, locator.offset), self.path),
+                None => return file.read_content(address),
+            },
+            PackInput::Pack(pack) => ((input, pack.locate(address)?.group), pack.path()),
         };
-        let located = pack.locate(address)?;
-        let key = (entry.input, located.group);
         if self.decoded.as_ref().is_none_or(|decoded| decoded.key != key) {
             self.decoded = None;
-            let group = pack.group(located.group, || affected(address))?;
-            let whole = group.header.raw_len as usize;
-            let raw = group.header.open(&group.stored, whole);
-            let raw = raw.in_file(pack.path(), group.at, || affected(address))?;
-            self.decoded = Some(Decoded { key, at: group.at, header: group.header, raw });
+            let (at, members, raw) = match source {
+                PackInput::Segment(file) => {
+                    let locator = file.group_of(address)?.ok_or_else(|| self.lost())?;
+                    let unit = file.read_unit(&locator)?;
+                    let raw = unit.decode(unit.header.raw_len as usize);
+                    (locator.offset, unit.members, raw)
+                }
+                PackInput::Pack(pack) => {
+                    let group = pack.group(key.1, || affected(address))?;
+                    let raw = group.header.open(&group.stored, group.header.raw_len as usize);
+                    (group.at, group.header.members, raw)
+                }
+            };
+            let raw = raw.in_file(path, at, || affected(address))?;
+            self.decoded = Some(Decoded { key, at, members, raw });
         }
-        let Some(Decoded { at, header, raw, .. }) = &self.decoded else { return Err(self.lost()) };
-        header.member(raw, located.member).in_file(pack.path(), *at, || affected(address))
+        let Some(Decoded { at, members, raw, .. }) = &self.decoded else { return Err(self.lost()) };
+        let member = members.iter().position(|member| member.address == address);
+        let member = member.ok_or_else(|| self.lost())?;
+        member_of(members, raw, member).in_file(path, *at, || affected(address))
     }
 
-    fn copy(&mut self, input: u32, group: u64, entries: &[u32]) -> Result<()> {
-        let Some(PackInput::Pack(pack)) = self.inputs.get(input as usize) else { return Err(self.lost()) };
-        let group = pack.group(group, || "a group that is being copied".into())?;
-        let pairs: Vec<_> = entries.iter().copied().zip(group.header.members.iter().copied()).collect();
-        if pairs.len() != group.header.members.len() {
+    fn copy(&mut self, input: u32, group: Source, entries: &[u32]) -> Result<()> {
+        let (header, stored) = match (self.inputs.get(input as usize), group) {
+            (Some(PackInput::Pack(pack)), Source::Pack(group)) => {
+                let group = pack.group(group, || "a group that is being copied".into())?;
+                (group.header, group.stored)
+            }
+            (Some(PackInput::Segment(file)), Source::Log(locator)) => {
+                probe!("pack: group of the log copied");
+                let unit = file.read_unit(&locator)?;
+                (self.header_of(&unit, entries)?, unit.stored)
+            }
+            _ => return Err(self.lost()),
+        };
+        let pairs: Vec<_> = entries.iter().copied().zip(header.members.iter().copied()).collect();
+        if pairs.len() != header.members.len() {
             return Err(self.lost());
         }
-        self.write(&group.header, &group.stored, &pairs)
+        self.write(&header, &stored, &pairs)
+    }
+
+    /// What a group of the log says of itself in a pack.
+    fn header_of(&self, unit: &Unit, entries: &[u32]) -> Result<GroupHeader> {
+        let UnitKind::Group { level, .. } = unit.header.kind else { return Err(self.lost()) };
+        Ok(GroupHeader {
+            codec: unit.header.codec,
+            full: unit.members.len() == usize::from(self.options.group_contents),
+            mixed: false,
+            entity_hash: self.entity_hash(entries.first().copied()),
+            stored_len: unit.stored.len() as u32,
+            raw_len: unit.header.raw_len,
+            stored_crc: crc(&unit.stored),
+            level,
+            members: unit.members.clone(),
+        })
+    }
+
+    /// The hash of the name of a content's entity.
+    fn entity_hash(&self, place: Option<u32>) -> u64 {
+        let entry = place.and_then(|place| self.contents.entries.get(place as usize));
+        let name = entry.and_then(|entry| self.contents.entities.get(entry.entity as usize));
+        name.map_or(0, entity_hash)
     }
 
     /// Compresses, audits and writes a batch.
@@ -245,13 +295,12 @@ impl Writer<'_> {
             let member = Member { address: entry.address, raw_len: *len as u32, raw_crc: crc(raw) };
             pairs.push((*place, member));
         }
-        let name = batch.members.first().and_then(|(place, _)| self.contents.entries.get(*place as usize));
-        let name = name.and_then(|entry| self.contents.entities.get(entry.entity as usize));
+        let hash = self.entity_hash(batch.members.first().map(|(place, _)| *place));
         let header = GroupHeader {
             codec,
             full,
             mixed,
-            entity_hash: if mixed { 0 } else { name.map_or(0, entity_hash) },
+            entity_hash: if mixed { 0 } else { hash },
             stored_len: stored.len() as u32,
             raw_len: batch.raw.len() as u32,
             stored_crc: crc(&stored),

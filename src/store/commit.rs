@@ -44,7 +44,7 @@ impl Inner {
 
     fn enqueue(self: &Arc<Self>, batch: Batch, durability: Durability) -> Result<Arc<TicketState>> {
         self.check_writable()?;
-        let batch = prepare(batch)?;
+        let batch = prepare(batch, &self.options.limits)?;
         self.throttle()?;
         let mut plan: Option<Plan> = None;
         loop {

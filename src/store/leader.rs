@@ -18,7 +18,7 @@ use super::inner::Inner;
 use super::pipeline::{Item, Placed};
 use super::space::SegmentFile;
 use super::ticket::{TicketState, Wake};
-use super::values::ValueEntry;
+use super::values::{DirectoryCache, ValueEntry};
 use crate::env::{JobClass, write_all_at};
 use crate::error::IoContext;
 use crate::index::entity_hash;
@@ -314,6 +314,7 @@ impl Inner {
         };
         log.buffer.extend_from_slice(&header.encode());
         let active = Arc::new(ActiveSegment::new(segment.path.clone(), segment.file.clone(), header));
+        active.keep_in(Arc::new(DirectoryCache(self.cache.clone())));
         let frames_end = log.end;
         let old = std::mem::replace(&mut log.active, active.clone());
         log.end = log.buffer.len() as u64;

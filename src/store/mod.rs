@@ -8,6 +8,7 @@ mod commit;
 mod draft;
 mod feed;
 mod forget;
+mod grouping;
 mod head_cache;
 mod heads;
 mod history;

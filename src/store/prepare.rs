@@ -4,11 +4,11 @@
 //! made out when the head is known: reverts, undeletes, `if_changed`, request ids. They are resolved in `resolve.rs`, outside the
 //! critical section, and resolved again if the head has moved in the meantime.
 
-use bytes::Bytes;
-
 use super::draft::{Batch, Body, Boundaries, Op};
+use super::grouping;
 use crate::index::entity_hash;
 use crate::limits;
+use crate::limits::Limits;
 use crate::log::{FrameKind, UnitDraft};
 use crate::model::{
     Address, Annotation, AnnotationKind, ContentRef, Entity, Expect, Fields, Flags, RevisionKind,
@@ -75,7 +75,7 @@ pub(crate) struct Prepared {
     pub(crate) has_request_id: bool,
 }
 
-pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
+pub(crate) fn prepare(batch: Batch, limits: &Limits) -> Result<Prepared> {
     if batch.ops.len() > limits::FRAME_RECORDS_MAX {
         return Err(Error::invalid(format!(
             "a batch has at most {} changes, this one has {}",
@@ -87,6 +87,8 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
         Boundaries::Batch => FrameKind::Commit,
         Boundaries::EachChange => FrameKind::Run,
     };
+    // Whether contents are compressed together is decided when all of them are known.
+    let alone = batch.ops.len() < usize::from(limits.log_group_from);
     let mut places = std::collections::BTreeMap::new();
     let mut entities = Vec::new();
     let mut ops = Vec::with_capacity(batch.ops.len());
@@ -109,10 +111,13 @@ pub(crate) fn prepare(batch: Batch) -> Result<Prepared> {
                     draft.fields.request_id = batch.request_id;
                 }
                 check(&entity, &draft)?;
-                PreparedWhat::Write(Box::new(write(expect, *draft)))
+                PreparedWhat::Write(Box::new(write(expect, *draft, alone)))
             }
         };
         ops.push(PreparedOp { entity: index, what });
+    }
+    if !alone {
+        grouping::compress(&mut ops, entities.len(), limits);
     }
     let writes = || {
         ops.iter().filter_map(|op| match &op.what {
@@ -176,11 +181,12 @@ fn check(entity: &Entity, draft: &super::draft::Draft) -> Result<()> {
     Ok(())
 }
 
-fn write(expect: Expect, draft: super::draft::Draft) -> PreparedWrite {
+fn write(expect: Expect, draft: super::draft::Draft, compress: bool) -> PreparedWrite {
+    let unit_of = if compress { UnitDraft::new } else { UnitDraft::uncompressed };
     let mut units = Vec::with_capacity(1 + draft.slots.len());
     let body = match draft.body {
         Body::Content(content) => {
-            units.push(UnitDraft::new(content));
+            units.push(unit_of(content));
             PreparedBody::Stored
         }
         Body::Withheld => PreparedBody::Withheld,
@@ -190,7 +196,7 @@ fn write(expect: Expect, draft: super::draft::Draft) -> PreparedWrite {
     };
     let mut fields = draft.fields;
     for (role, content) in draft.slots {
-        let reference = content.map(|content| own_unit(&mut units, content));
+        let reference = content.map(|content| own_unit(&mut units, unit_of(content)));
         fields.slots.push((role, reference));
     }
     PreparedWrite {
@@ -207,8 +213,7 @@ fn write(expect: Expect, draft: super::draft::Draft) -> PreparedWrite {
 }
 
 /// Stores a slot's content as a unit of the record's own: sequence 0 in the encoding.
-fn own_unit(units: &mut Vec<UnitDraft>, content: Bytes) -> ContentRef {
-    let unit = UnitDraft::new(content);
+fn own_unit(units: &mut Vec<UnitDraft>, unit: UnitDraft) -> ContentRef {
     let slot = u16::try_from(units.len()).unwrap_or(u16::MAX);
     let reference =
         ContentRef { address: Address { sequence: 0, slot }, len: unit.raw_len, tag: unit.digest.tag() };

@@ -17,7 +17,7 @@ use super::open::OpenReport;
 use super::options::Options;
 use super::pipeline::Pipeline;
 use super::space::{SegmentFile, Tail};
-use super::values::{ValueEntry, ValueMap};
+use super::values::{DirectoryCache, ValueEntry, ValueMap};
 use crate::cache::Cache;
 use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
@@ -74,6 +74,7 @@ impl Opening {
         }
         if self.read_only {
             for active in recovered.open.drain(..) {
+                active.keep_in(Arc::new(DirectoryCache(self.cache.clone())));
                 values.push(entry_of(active));
             }
         }
@@ -84,6 +85,7 @@ impl Opening {
             None => self.start_segment(&recovered)?,
         };
         if !self.read_only {
+            log.active.keep_in(Arc::new(DirectoryCache(self.cache.clone())));
             let first = log.active.header().predecessor_sequence.saturating_add(1);
             values.push(ValueEntry::whole(first, u64::MAX, log.segment.id.number, log.active.clone()));
         }

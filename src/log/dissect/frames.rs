@@ -10,13 +10,15 @@ use crate::Result;
 use crate::codec::{Holds, Part, PartState, Sum};
 use crate::log::VerifyDepth as Depth;
 use crate::log::change::Change;
+use crate::log::fault::Fault;
 use crate::log::frame_head::FrameKind;
+use crate::log::group::Member;
 use crate::log::locator::{Locator, StoredContent};
 use crate::log::position::Position;
 use crate::log::record_decode::DecodedRecord;
-use crate::log::scan::{Found, Frame, FrameReader};
+use crate::log::scan::{Found, Frame, FrameReader, by_unit, holds};
 use crate::log::segment::SEGMENT_HEADER_LEN;
-use crate::log::unit::{self, UNIT_HEADER_LEN, UnitHeader};
+use crate::log::unit::{self, UNIT_HEADER_LEN, Unit, UnitKind};
 use crate::model::{Address, Digest};
 
 /// Where the contents of the sound frames are, and the hashes of their changes.
@@ -123,40 +125,55 @@ impl Walk<'_> {
             seen.changes.insert(record.change.sequence, record.change.fingerprint());
         }
         self.part(part)?;
-        for record in &records {
-            for content in &record.contents {
-                let locator = content.locator;
-                seen.contents.insert(locator.address, (locator.offset, locator.len));
-                self.content(record, content)?;
+        for contents in by_unit(&records) {
+            for content in &contents {
+                seen.contents.insert(content.locator.address, (content.locator.offset, content.locator.len));
             }
+            self.unit(&records, &contents)?;
         }
         (self.visit)(SegmentItem::Frame(frame.clone(), records))
     }
 
-    /// A content of a sound frame.
-    fn content(&mut self, record: &DecodedRecord, content: &StoredContent) -> Result<()> {
-        let locator = content.locator;
-        let bytes = self.read(locator.offset, locator.len as usize)?;
-        let mut part = Part::sound("content", locator.offset, u64::from(locator.len), "").inside();
-        part.holds = Holds::sequences(locator.address.sequence, locator.address.sequence);
-        if let Change::Revision { entity, row, .. } = &record.change.change {
+    /// A unit of a sound frame: one content, or a group of them.
+    fn unit(&mut self, records: &[DecodedRecord], contents: &[StoredContent]) -> Result<()> {
+        let Some(place) = contents.first().map(|content| content.locator) else { return Ok(()) };
+        let bytes = self.read(place.offset, place.len as usize)?;
+        let kind = if place.member == 0 { "content" } else { "group" };
+        let mut part = Part::sound(kind, place.offset, u64::from(place.len), "").inside();
+        let sequences = contents.iter().map(|content| content.locator.address.sequence);
+        part.holds = Holds::each(sequences);
+        for content in contents {
+            let sequence = content.locator.address.sequence;
+            let place = records.binary_search_by_key(&sequence, |record| record.change.sequence);
+            let record = place.ok().and_then(|at| records.get(at));
+            let Some(Change::Revision { entity, row, .. }) = record.map(|record| &record.change.change)
+            else {
+                continue;
+            };
             part.holds.revisions.push((entity.bytes().clone(), row.number));
-            part.what = format!("{entity} revision {}, {} bytes", row.number, content.raw_len);
+            if part.what.is_empty() {
+                let bytes: u64 = contents.iter().map(|content| u64::from(content.raw_len)).sum();
+                let more = contents.len().saturating_sub(1);
+                part.what = match more {
+                    0 => format!("{entity} revision {}, {bytes} bytes", row.number),
+                    _ => format!("{entity} revision {} and {more} more, {bytes} bytes", row.number),
+                };
+            }
         }
-        part.state = match UnitHeader::verify(&bytes) {
-            Ok(header) if header.address != locator.address || header.raw_len != content.raw_len => {
+        part.state = match Unit::open(&bytes) {
+            Ok(unit) if !holds(&unit, contents) => {
                 PartState::Damaged("expected the content that the record names".into())
             }
-            Ok(_) if self.depth == Depth::Contents => match UnitHeader::open(&bytes, locator.address) {
-                Ok(raw) if Digest::of(&raw) == content.digest => PartState::Sound,
-                Ok(_) => PartState::Damaged("expected the content of its digest".into()),
+            Ok(unit) if self.depth == Depth::Contents => match is_digested(&unit, contents) {
+                Ok(true) => PartState::Sound,
+                Ok(false) => PartState::Damaged("expected the content of its digest".into()),
                 Err(fault) => fault.into(),
             },
             Ok(_) => PartState::Sound,
             Err(fault) => fault.into(),
         };
         if part.state.is_damage() {
-            part.flip = self.flip(&unit_sum(locator.offset, u64::from(locator.len)))?;
+            part.flip = self.flip(&unit_sum(place.offset, u64::from(place.len)))?;
         }
         self.part(part)
     }
@@ -166,24 +183,44 @@ impl Walk<'_> {
         let mut found = 0_u64;
         let mut from = 0_usize;
         while let Some(rest) = bytes.get(from..).filter(|rest| rest.len() >= UNIT_HEADER_LEN) {
-            let Some((len, header)) = unit::peek(rest) else {
+            let Some((len, unit)) = unit::peek(&bytes.slice_ref(rest)) else {
                 from = from.saturating_add(1);
                 continue;
             };
-            found = found.saturating_add(1);
-            let what = format!(
-                "change {} slot {}, {} bytes",
-                header.address.sequence, header.address.slot, header.raw_len
-            );
-            let holds = Holds::sequences(header.address.sequence, header.address.sequence);
+            let is_group = matches!(unit.header.kind, UnitKind::Group { .. });
             let offset = at.saturating_add(from as u64);
-            self.part(Part::sound("content", offset, len as u64, what).holding(holds).inside())?;
-            let (address, len_on_disk) = (header.address, u32::try_from(len).unwrap_or(u32::MAX));
-            (self.visit)(SegmentItem::Stray(Locator { address, member: 0, offset, len: len_on_disk }))?;
+            let len_on_disk = u32::try_from(len).unwrap_or(u32::MAX);
+            let (count, raw_len) = (unit.members.len() as u64, unit.header.raw_len);
+            found = found.saturating_add(count);
+            let newest = unit.header.address;
+            let mut what = format!("change {} slot {}, {raw_len} bytes", newest.sequence, newest.slot);
+            if is_group {
+                what = format!("{what} with {} older contents", count.saturating_sub(1));
+            }
+            let holds = Holds::each(unit.members.iter().map(|member| member.address.sequence));
+            let kind = if is_group { "group" } else { "content" };
+            self.part(Part::sound(kind, offset, len as u64, what).holding(holds).inside())?;
+            for (member, Member { address, .. }) in unit.members.iter().enumerate() {
+                let member = if is_group { member as u16 + 1 } else { 0 };
+                let locator = Locator { address: *address, member, offset, len: len_on_disk };
+                (self.visit)(SegmentItem::Stray(locator))?;
+            }
             from = from.saturating_add(len);
         }
         Ok(found)
     }
+}
+
+/// Whether contents are those of their digests. The unit was found to hold them.
+fn is_digested(unit: &Unit, contents: &[StoredContent]) -> Result<bool, Fault> {
+    let raw = unit.decode(unit.header.raw_len as usize)?;
+    for content in contents {
+        let member = unit.member(&raw, unit.find(content.locator.address)?)?;
+        if Digest::of(&member) != content.digest {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What the checksum of a unit covers.

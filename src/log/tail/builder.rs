@@ -55,7 +55,9 @@ impl TailBuilder {
         self.last_commit_time = record.change.commit_time;
         for content in &record.contents {
             self.raw_bytes += u64::from(content.raw_len);
-            self.stored_bytes += u64::from(content.locator.len).saturating_sub(UNIT_HEADER_LEN as u64);
+            if content.locator.counts() {
+                self.stored_bytes += u64::from(content.locator.len).saturating_sub(UNIT_HEADER_LEN as u64);
+            }
         }
         let lengths = record.contents.iter().map(|content| content.raw_len).collect();
         self.contents.extend(record.contents);

@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 use super::column::{ValuesWriter, put_column, put_scaled};
 use crate::codec::{Codec, Crc, Reader, compress, put_u16, put_u32, put_u64, put_varint, put_zigzag};
 use crate::limits::{self, Limits};
-use crate::log::record::RecordDraft;
+use crate::log::record::{NoGroups, RecordDraft};
 use crate::log::{Change, LoggedChange};
 use crate::model::RevisionKind;
 
@@ -130,7 +130,7 @@ fn columns(records: &[(LoggedChange, Lengths)]) -> (Vec<u8>, Vec<u8>) {
             Change::Annotation(note) => {
                 skeleton.shapes.push(0);
                 let mut record = Vec::new();
-                RecordDraft::Annotation(note.clone()).encode(&mut record);
+                RecordDraft::Annotation(note.clone()).encode(&mut record, &mut NoGroups);
                 annotations.extend_from_slice(record.get(1..).unwrap_or_default());
                 continue;
             }

@@ -9,7 +9,7 @@
 //! zeros             up to a multiple of 8
 //! trailer      144  the last bytes of the file
 //!
-//! locator:  sequence − first sequence of the file u32 │ slot u16 │ member u16 (reserved: place in a group frame) │ offset u32 │ length u32
+//! locator:  sequence − first sequence of the file u32 │ slot u16 │ member u16 (0: a unit of its own; else place in a group, from 1) │ offset u32 │ length u32
 //! digest:   kind u8 (0 plain; reserved: 1 keyed, 2 redacted) │ 32 bytes
 //! array block:      entries │ reserved u32 │ checksum u32     masked CRC of salt (u64), the block's own offset (u64), all before it
 //! index:    (sequence − first u32, slot u16, reserved u16) per locator block

@@ -126,7 +126,7 @@ fn garbage_with_a_valid_checksum_is_an_error_not_a_panic() {
 fn a_frame_of_a_newer_version_is_unsupported() {
     let mut log = Writer::new(&MemFs::new());
     let frame = log.commit(vec![put("Q9", "text")]);
-    for (at, value) in [(1_usize, 9_u8), (2, 1), (2, 2)] {
+    for (at, value) in [(1_usize, 9_u8), (2, 2), (2, 4)] {
         let mut bytes = frame.bytes().to_vec();
         bytes[at] = value;
         let metadata_len = u32::from_le_bytes(bytes[8..12].try_into().unwrap()) as usize;
@@ -187,6 +187,7 @@ fn limits_are_refused_with_a_clear_error() {
         digest: Digest::of(b""),
         stored: Bytes::from(vec![0; 9 << 20]),
         raw_crc: 0,
+        group: None,
     };
     let mut record = put("Q1", "x");
     if let RecordDraft::Revision { units, .. } = &mut record {
@@ -203,6 +204,7 @@ fn the_largest_content_with_the_longest_name_and_fields_fits() {
         digest: Digest::of(b""),
         stored: Bytes::from(vec![0; limits::CONTENT_LEN_MAX]),
         raw_crc: 0,
+        group: None,
     };
     let mut cold = vec![1];
     crate::codec::put_bytes(&mut cold, &vec![b'a'; limits::FIELDS_LEN_MAX - 4]);

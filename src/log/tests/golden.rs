@@ -30,6 +30,16 @@ fn a_sealed_segment_is_written_as_it_always_was_and_reads_back() {
 }
 
 #[test]
+fn groups_are_written_as_they_always_were_and_read_back() {
+    let fs = MemFs::new();
+    let log = grouped(&fs);
+    let open_bytes = fs.get(&log.path());
+    let info = seal_all(&log, 4);
+    check("segment-1-groups.bin", &[open_bytes, fs.get(&log.path())].concat());
+    assert_eq!(all_changes(open(&fs, &info)), log.changes());
+}
+
+#[test]
 fn the_words_that_erase_are_written_as_they_always_were_and_read_back() {
     let fs = MemFs::new();
     let mut log = Writer::new(&fs);

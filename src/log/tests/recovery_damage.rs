@@ -11,7 +11,7 @@ use crate::log::*;
 
 #[test]
 fn a_log_torn_at_any_byte_ends_before_the_torn_frame() {
-    for make in [mixed, unpromised] {
+    for make in [mixed, unpromised, grouped] {
         let origin = MemFs::new();
         let log = make(&origin);
         let all = log.changes();
@@ -48,7 +48,7 @@ fn a_log_torn_at_any_byte_ends_before_the_torn_frame() {
 
 #[test]
 fn a_flipped_bit_is_corruption_before_a_promise_and_a_torn_tail_behind_it() {
-    for make in [mixed, unpromised] {
+    for make in [mixed, unpromised, grouped] {
         let origin = MemFs::new();
         let log = make(&origin);
         let all = log.changes();

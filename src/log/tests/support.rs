@@ -49,6 +49,21 @@ pub(crate) fn put(name: &str, content: &str) -> RecordDraft {
     }
 }
 
+/// Revisions with one content each, the oldest first, whose contents are compressed together.
+pub(crate) fn together(name: &str, contents: &[&str]) -> Vec<RecordDraft> {
+    let raw = contents.iter().rev();
+    let mut made: Vec<UnitDraft> =
+        raw.map(|raw| UnitDraft::uncompressed(Bytes::copy_from_slice(raw.as_bytes()))).collect();
+    assert!(group_units(&mut made, 3), "they do not gain anything together");
+    let mut records: Vec<RecordDraft> = contents.iter().map(|content| put(name, content)).collect();
+    for (record, unit) in records.iter_mut().zip(made.into_iter().rev()) {
+        if let RecordDraft::Revision { units, .. } = record {
+            *units = vec![unit];
+        }
+    }
+    records
+}
+
 pub(crate) fn delete(name: &str) -> RecordDraft {
     RecordDraft::Revision {
         entity: entity(name),
@@ -257,6 +272,50 @@ pub(crate) fn mixed(fs: &Arc<MemFs>) -> Writer {
     log.promise();
     log.commit(vec![delete("Q2")]);
     log.commit(vec![put("Q2", "back again")]);
+    log
+}
+
+/// A segment with contents in groups and by themselves: two groups whose revisions alternate, one of them with further slots, and a
+/// commit that is a group. 15 changes in 5 frames.
+pub(crate) fn grouped(fs: &Arc<MemFs>) -> Writer {
+    fn of(texts: &[String]) -> Vec<&str> {
+        texts.iter().map(String::as_str).collect()
+    }
+    let mut log = Writer::new(fs);
+    let page = |n: usize| format!("again and again, {n}; ").repeat(4 + n % 3);
+    log.commit(vec![put("Main Page", "Hello, world")]);
+    log.synced();
+    let first: Vec<String> = (0..4).map(page).collect();
+    let second: Vec<String> = (4..8).map(page).collect();
+    let mut slotted = together("Q2", &of(&second));
+    let pair = slotted.split_off(2);
+    // The last two contents of the second group are slots of one revision.
+    if let [RecordDraft::Revision { units: older, .. }, RecordDraft::Revision { units: newer, .. }] =
+        &pair[..]
+        && let [_, RecordDraft::Revision { units, .. }] = &mut slotted[..]
+    {
+        units.extend(older.iter().chain(newer).cloned());
+        // Newest first, then by slot: what is made again is in that order.
+        let raw = |n: usize| UnitDraft::uncompressed(Bytes::copy_from_slice(second[n].as_bytes()));
+        let mut made = [raw(1), raw(2), raw(3), raw(0)];
+        assert!(group_units(&mut made, 3));
+        let [one, two, three, zero] = made;
+        *units = vec![one, two, three];
+        if let RecordDraft::Revision { units, .. } = &mut slotted[0] {
+            *units = vec![zero];
+        }
+    }
+    let mut run = Vec::new();
+    let mut slotted = slotted.into_iter();
+    for record in together("Q1", &of(&first)) {
+        run.push(record);
+        run.extend(slotted.next());
+    }
+    run.extend([put("Q3", "alone"), hide("Q1")]);
+    log.frame(FrameKind::Run, run);
+    log.promise();
+    log.commit([vec![delete("Q1")], together("Q3", &of(&second))].concat());
+    log.commit(vec![put("Q2", "by itself")]);
     log
 }
 

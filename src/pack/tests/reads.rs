@@ -137,3 +137,67 @@ fn another_file_than_the_manifests_is_refused() {
         assert_eq!(open(&other, &STORE), Err(ErrorKind::Corrupt));
     }
 }
+
+#[test]
+fn a_pack_of_a_segment_with_groups_copies_the_full_ones_and_answers_like_it() {
+    let fs = MemFs::new();
+    let input = sealed(&grouped(&fs));
+    let last = said_by(std::slice::from_ref(&input)).changes.len() as u64;
+    for group_contents in [2, 4, 32] {
+        let options = PackOptions { group_contents, ..TEST };
+        let request = request(20 + u64::from(group_contents), 1, last, options);
+        let (_, pack) = make(&fs, std::slice::from_ref(&input), &request);
+        assert_eq!(said_by_pack(&pack), said_by(std::slice::from_ref(&input)));
+        let again = self::request(40 + u64::from(group_contents), 1, last, options);
+        let (_, again) = make(&fs, std::slice::from_ref(&input), &again);
+        assert!(behind_header(&fs, &pack) == behind_header(&fs, &again));
+    }
+}
+
+#[test]
+fn a_group_of_the_log_that_is_damaged_is_not_copied() {
+    let fs = MemFs::new();
+    let log = grouped(&fs);
+    let info = seal_all(&log, 4);
+    let bytes = fs.get(&log.path());
+    let frames: Vec<usize> = bytes
+        .windows(4)
+        .enumerate()
+        .filter(|(_, it)| *it == [0x28, 0xb5, 0x2f, 0xfd])
+        .map(|it| it.0)
+        .collect();
+    let last = info.sequence_last;
+    for at in &frames[..3] {
+        let mut bad = bytes.clone();
+        bad[at + 20] ^= 4;
+        fs.put(&log.path(), &bad);
+        let options = PackOptions { group_contents: 4, ..TEST };
+        let error = try_make(&fs, &[sealed(&log)], &request(50 + *at as u64, 1, last, options)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("the content of change"), "{error}");
+    }
+}
+
+#[test]
+fn a_walk_through_a_group_of_a_segment_decodes_it_once_and_its_newest_content_nothing_more_than_the_front() {
+    let fs = MemFs::new();
+    let mut log = Writer::new(&fs);
+    let texts: Vec<String> = (0..32).map(|edit| crate::pack::tests::support::page(edit, 40)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    log.frame(crate::log::FrameKind::Run, together("Page", &texts));
+    let info = seal_all(&log, 8);
+    let cache = Arc::new(MapCache::default());
+    let opened = crate::log::SealedSegment::open(&*fs, &log.path(), &info, &STORE, Some(cache.clone()));
+    let segment = opened.unwrap();
+    let at = |edit: usize| Address { sequence: edit as u64 + 1, slot: 0 };
+    assert_eq!(segment.read_alone(at(31)).unwrap(), texts[31].as_bytes());
+    // The block of locators.
+    assert_eq!(cache.puts.load(Ordering::SeqCst), 1);
+    let active = log.segment.clone();
+    active.keep_in(Arc::new(MapCache::default()));
+    for edit in (0..32).rev() {
+        assert_eq!(segment.read_content(at(edit)).unwrap(), texts[edit].as_bytes());
+        assert_eq!(active.read_content(at(edit)).unwrap(), texts[edit].as_bytes());
+        assert_eq!(cache.puts.load(Ordering::SeqCst), 3, "a group and its head");
+    }
+}

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 
 use crate::codec::{FileId, FileKind};
 pub(super) use crate::log::tests::mem_fs::MemFs;
-pub(super) use crate::log::tests::support::{STORE, Writer, file_id, hide, mixed, put, reuse, seal_all};
+pub(super) use crate::log::tests::support::{
+    STORE, Writer, file_id, grouped, hide, mixed, put, reuse, seal_all, together,
+};
 use crate::log::{BlockCache, Change, LoggedChange, RecordDraft, SealedSegment, UnitDraft, ValueFile};
 use crate::manifest::ValueFileInfo;
 use crate::model::{Address, Digest};

@@ -64,6 +64,23 @@ const FRAME: &[Field] = &[
     (64, 0, "records, units, padding"),
 ];
 
+const UNIT_GROUP: &[Field] = &[
+    (0, 1, "magic c5"),
+    (1, 1, "kind"),
+    (2, 1, "codec"),
+    (3, 1, "crypt"),
+    (4, 2, "key id"),
+    (6, 2, "slot of the newest content"),
+    (8, 8, "sequence of the newest content"),
+    (16, 4, "stored length"),
+    (20, 4, "raw length"),
+    (24, 2, "table length"),
+    (26, 1, "contents"),
+    (27, 1, "level"),
+    (28, 4, "checksum"),
+    (32, 0, "table of members, stored bytes"),
+];
+
 const UNIT: &[Field] = &[
     (0, 1, "magic c5"),
     (1, 1, "kind"),
@@ -197,6 +214,7 @@ fn fields(file: Option<FileKind>, kind: &str) -> Vec<Field> {
         (Some(FileKind::Segment), "commit" | "run" | "promise" | "clean close" | "frame") => of(FRAME),
         (Some(FileKind::Manifest), "snapshot" | "edits" | "promise" | "frame") => of(MANIFEST_FRAME),
         (_, "content") => of(UNIT),
+        (Some(FileKind::Segment), "group") => of(UNIT_GROUP),
         (_, "directory") => of(DIRECTORY),
         (_, "tail mark") => vec![(0, 8, "mark RCNTAIL"), (8, 8, "own offset")],
         (Some(FileKind::Segment), "trailer") => of(SEGMENT_TRAILER),

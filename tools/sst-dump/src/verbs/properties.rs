@@ -77,6 +77,9 @@ impl Numbers {
                 self.times.push(change.commit_time);
                 for content in contents {
                     self.add("content bytes", u64::from(content.raw_len));
+                    if content.locator.member != 0 {
+                        continue;
+                    }
                     self.add("stored bytes of a content", u64::from(content.locator.len));
                     let of_hundred = u64::from(content.locator.len).saturating_mul(100)
                         / u64::from(content.raw_len).max(1);

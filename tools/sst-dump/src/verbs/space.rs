@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use recension::codec::{FileKind, PartState};
 use recension::env::Env;
-use recension::log::Change;
+use recension::log::{Change, Locator};
 use recension::model::Address;
 use recension::pack::Depth;
 use recension_cli::Global;
@@ -114,7 +114,8 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                     }
                 }
                 Item::Change(change, contents) => {
-                    let bytes = contents.iter().map(|content| u64::from(content.locator.len)).sum();
+                    let units = contents.iter().map(|content| content.locator).filter(Locator::counts);
+                    let bytes = units.map(|place| u64::from(place.len)).sum();
                     let raw = contents.iter().map(|content| u64::from(content.raw_len)).sum();
                     if let Change::Revision { entity, .. } = &change.change {
                         space.entity(entity.bytes(), bytes, raw);

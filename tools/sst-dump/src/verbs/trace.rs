@@ -91,8 +91,12 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                     places.push(at("frame", frame.0, frame.1, "sound", said_of(&change)));
                     for content in contents {
                         let locator = content.locator;
+                        let member = match locator.member {
+                            0 => String::new(),
+                            n => format!(", place {} in a group", n - 1),
+                        };
                         let note = format!(
-                            "content {}/{}, {} bytes raw",
+                            "content {}/{}, {} bytes raw{member}",
                             locator.address.sequence, locator.address.slot, content.raw_len
                         );
                         let state = states.get(&locator.offset).copied().unwrap_or("sound");

@@ -8,7 +8,7 @@ use recension::index::levels::invariants::check_level_order;
 use recension::index::levels::{IndexView, Levels};
 use recension::index::table::VerifyHash;
 use recension::limits::Limits;
-use recension::log::{Position, RecoveryInput, RecoveryMode, UNIT_HEADER_LEN, survey};
+use recension::log::{Locator, Position, RecoveryInput, RecoveryMode, UNIT_HEADER_LEN, survey};
 use recension::manifest::{State, TableInfo};
 use recension::pack::Depth;
 use recension::{Error, ErrorKind};
@@ -127,8 +127,9 @@ impl Verify<'_> {
                     account.contents += contents.len() as u64;
                     account.raw += contents.iter().map(|content| u64::from(content.raw_len)).sum::<u64>();
                     let head = UNIT_HEADER_LEN as u64;
-                    let stored =
-                        contents.iter().map(|content| u64::from(content.locator.len).saturating_sub(head));
+                    // A group counts once.
+                    let units = contents.iter().map(|content| content.locator).filter(Locator::counts);
+                    let stored = units.map(|place| u64::from(place.len).saturating_sub(head));
                     account.stored += stored.sum::<u64>();
                 }
                 Item::Listed(_) => account.listed += 1,

@@ -19,6 +19,11 @@ use crate::reserved;
 /// A frame holds so many revisions or so many content bytes, whichever comes first.
 const REVISIONS_MAX: usize = 1000;
 const BYTES_MAX: usize = 4 << 20;
+/// Revisions that the store compresses together if they are of one entity: a frame does not end in the middle of so many while they follow
+/// each other,
+const TOGETHER: usize = 32;
+/// unless it gets as large as this.
+const BYTES_WITH_MORE: usize = 10 << 20;
 /// The log is synced after so many content bytes or so long.
 const SYNC_BYTES: u64 = 64 << 20;
 const SYNC_AFTER: Duration = Duration::from_secs(5);
@@ -41,6 +46,8 @@ pub struct Group<'a> {
     decider: Decider<'a>,
     planned: Vec<Planned>,
     bytes: usize,
+    /// How many of the last ones are of the same entity.
+    of_last: usize,
     /// Heads of the entities in `planned`.
     heads: BTreeMap<Vec<u8>, u64>,
     site_info: Option<String>,
@@ -55,6 +62,7 @@ impl<'a> Group<'a> {
             decider: Decider { store, append, foreign: Foreign::default() },
             planned: Vec::new(),
             bytes: 0,
+            of_last: 0,
             heads: BTreeMap::new(),
             site_info: None,
             unsynced: 0,
@@ -63,7 +71,20 @@ impl<'a> Group<'a> {
     }
 
     pub fn is_full(&self) -> bool {
-        self.planned.len() >= REVISIONS_MAX || self.bytes >= BYTES_MAX
+        let whole = self.of_last.is_multiple_of(TOGETHER);
+        whole && self.has_enough(0) || self.bytes >= BYTES_WITH_MORE
+    }
+
+    fn has_enough(&self, more: usize) -> bool {
+        self.planned.len() >= REVISIONS_MAX || self.bytes + more > BYTES_MAX || self.bytes >= BYTES_MAX
+    }
+
+    /// Whether a record of so many bytes must wait for the next frame.
+    fn is_closed_to(&self, record: &Record, len: usize) -> bool {
+        let goes_on = self.planned.last().is_some_and(|last| last.entity == record.entity)
+            && !self.of_last.is_multiple_of(TOGETHER);
+        let max = if goes_on { self.bytes + len > BYTES_WITH_MORE } else { self.has_enough(len) };
+        !self.planned.is_empty() && max
     }
 
     /// What a dump says of its wiki, to be written if it is news.
@@ -83,7 +104,7 @@ impl<'a> Group<'a> {
         rejects: &mut Rejects,
     ) -> Outcome<Option<Box<Record>>> {
         let len = contents_len(&record);
-        if !self.planned.is_empty() && self.bytes + len > BYTES_MAX {
+        if self.is_closed_to(&record, len) {
             return Ok(Some(record));
         }
         let known = match self.heads.get(&record.entity) {
@@ -111,6 +132,8 @@ impl<'a> Group<'a> {
                 draft = parent_id.into_iter().fold(draft, |d, id| d.attribute(PARENT_ID, id.to_string()));
                 self.heads.insert(entity.clone(), number);
                 self.bytes += len;
+                let again = self.planned.last().is_some_and(|last| last.entity == entity);
+                self.of_last = if again { self.of_last + 1 } else { 1 };
                 let is_new = known.head == 0;
                 self.planned.push(Planned { entity, draft, place, fingerprint, is_new, bytes: len as u64 });
             }
@@ -127,7 +150,7 @@ impl<'a> Group<'a> {
     ) -> Outcome {
         let planned = std::mem::take(&mut self.planned);
         self.heads.clear();
-        self.bytes = 0;
+        (self.bytes, self.of_last) = (0, 0);
         let site_info = self.site_info.take();
         let mut batch = Batch::new();
         for one in &planned {
