@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, Batch, ByteSize, CheckDepth, Draft, Expect, LiveChanges, Packing, Progress, Store,
-    StoreBuilder,
+    AcceptClockSteps, Batch, ByteSize, CheckDepth, Compaction, Draft, Expect, LiveChanges, Packing, Progress,
+    Store, StoreBuilder,
 };
 
 fn builder(env: &SimEnv) -> StoreBuilder {
@@ -143,7 +143,7 @@ proptest! {
                 }
                 Step::Idle => drop(env.jobs.run_until_idle(10_000)),
                 Step::Pack => store.pack(&mut Progress::new(&mut all)).unwrap(),
-                Step::Full => store.compact(true, &mut Progress::new(&mut all)).unwrap(),
+                Step::Full => store.compact(Compaction::Full, &mut Progress::new(&mut all)).unwrap(),
             }
             has(&store, &written);
         }

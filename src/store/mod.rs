@@ -37,6 +37,7 @@ mod start;
 mod stats;
 mod sync;
 mod tables;
+mod tail_blocks;
 mod ticket;
 mod transaction;
 mod unpackable;

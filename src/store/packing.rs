@@ -21,12 +21,13 @@ use std::sync::Arc;
 
 use super::Progress;
 use super::inner::Inner;
+use super::tail_blocks::TailBlocks;
 use super::unpackable::is_failed_sync;
 use super::values::ValueEntry;
 use crate::codec::{FileId, FileKind};
 use crate::env::Access;
 use crate::error::IoContext;
-use crate::log::{SealedSegment, VerifyDepth};
+use crate::log::{BlockCache, SealedSegment, VerifyDepth};
 use crate::manifest::{Edit, PackedEnd, ValueFileInfo};
 use crate::pack::{PackInput, PackOptions, PackRequest, Rectangle, pack};
 use crate::{Error, Result};
@@ -142,8 +143,10 @@ impl Inner {
         let store = self.manifest.state().store;
         let path = self.manifest.files().path(info.id, FileKind::Segment);
         let handle = self.manifest.files().open(info.id, FileKind::Segment);
-        let opened = handle
-            .and_then(|handle| SealedSegment::open_file(handle.file().clone(), &path, info, &store, None));
+        let opened = handle.and_then(|handle| {
+            let blocks: Arc<dyn BlockCache> = Arc::new(TailBlocks::default());
+            SealedSegment::open_file(handle.file().clone(), &path, info, &store, Some(blocks))
+        });
         let Some(segment) = self.packable(info.id, opened)? else { return Ok(()) };
         let end = PackedEnd {
             id: info.id,
