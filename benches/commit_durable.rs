@@ -4,6 +4,9 @@
 //!   (docs/decisions/0001-log-space.md).
 //! - 32 threads, as a ratio to one.
 //!
+//! Both with packing put off: it is a second job, for which the processors of a small machine are not enough beside 32 writers. What it costs
+//! them is told as well, without a floor.
+//!
 //! All of them take turns in one run. Plain and store alternate every few commits: a disk and a processor that were just busy are faster, and
 //! whoever came right after the 32 threads had that for himself.
 #![allow(
@@ -19,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use recension::env::{Access, File, Fs, OsFs, write_all_at};
-use recension::{Draft, Expect, Store};
+use recension::{Draft, Expect, Packing, Store};
 use support::{Floor, Scratch, median, scaled, texts, time, verdict};
 
 const LEN: usize = 8 << 10;
@@ -36,9 +39,10 @@ fn main() {
     let scratch = Scratch::new("commit");
     let (each, each_writer) = (scaled(300), scaled(60));
     let texts = texts(LEN, 2048);
-    let store = Store::open(scratch.path("store")).unwrap();
+    let store = Store::builder(scratch.path("store")).packing(Packing::WhenAsked).open().unwrap();
+    let packing = Store::open(scratch.path("packing")).unwrap();
     let mut plain = Plain::new(&scratch, ROUNDS * each * LEN);
-    let (mut alone, mut plainly, mut together) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone, mut plainly, mut together, mut beside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut ratios, mut gains) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let (mut plain_time, mut one_time) = (Duration::ZERO, Duration::ZERO);
@@ -48,6 +52,7 @@ fn main() {
             one_time += time(|| put(&store, &texts, "alone", range)).0;
         }
         let (many_time, ()) = time(|| many(&store, &texts, round, each_writer));
+        let (beside_time, ()) = time(|| many(&packing, &texts, round, each_writer));
         // The first round warms up.
         if round == 0 {
             continue;
@@ -59,10 +64,12 @@ fn main() {
         plainly.push(plain_each);
         alone.push(one_each);
         together.push(many_each);
+        beside.push(per(beside_time, each_writer * WRITERS));
     }
     verdict("commit_durable: plain append + fdatasync", median(plainly), "µs", Floor::None);
     verdict("commit_durable: one writer", median(alone), "µs", Floor::None);
     verdict("commit_durable: 32 writers, a commit", median(together), "µs", Floor::None);
+    verdict("commit_durable: 32 writers beside packing", median(beside), "µs", Floor::None);
     verdict("commit_durable/one_writer: commits against plain", median(ratios), "×", Floor::AtLeast(0.85));
     verdict("commit_durable/32_writers: commits against one writer", median(gains), "×", Floor::AtLeast(5.0));
 }

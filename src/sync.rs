@@ -15,3 +15,11 @@ mod stand_ins;
 pub(crate) use shuttle::sync::atomic;
 #[cfg(shuttle)]
 pub(crate) use stand_ins::{Condvar, Mutex, RwLock};
+
+/// Lets other threads go first.
+pub(crate) fn yield_now() {
+    #[cfg(not(shuttle))]
+    std::thread::yield_now();
+    #[cfg(shuttle)]
+    shuttle::thread::yield_now();
+}

@@ -1,6 +1,25 @@
 //! Block compression: none, lz4, zstd.
 
+use std::cell::RefCell;
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+
 use super::Malformed;
+
+/// What lz4 works with, kept by each thread: the table of matches, and room for the worst case of an input, so that a result takes as much
+/// memory as it has bytes.
+struct Lz4Scratch {
+    table: CompressTable,
+    out: Vec<u8>,
+}
+
+/// Inputs shorter than this are compressed in the scratch of the thread, which has the table for them; others in memory of their own.
+const LZ4_SCRATCH_MAX: usize = u16::MAX as usize;
+
+thread_local! {
+    static LZ4: RefCell<Lz4Scratch> =
+        RefCell::new(Lz4Scratch { table: CompressTable::small(), out: Vec::new() });
+}
 
 /// How stored bytes were compressed. The number is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,10 +49,25 @@ impl Codec {
 pub fn compress(codec: Codec, level: i32, raw: &[u8]) -> Vec<u8> {
     match codec {
         Codec::Raw => raw.to_vec(),
-        Codec::Lz4 => lz4_flex::block::compress(raw),
+        Codec::Lz4 => lz4(raw),
         // zstd into a vector can only fail for lack of memory; raw is always right, if larger.
         Codec::Zstd => zstd::bulk::compress(raw, level).unwrap_or_default(),
     }
+}
+
+fn lz4(raw: &[u8]) -> Vec<u8> {
+    if raw.len() >= LZ4_SCRATCH_MAX {
+        return lz4_flex::block::compress(raw);
+    }
+    LZ4.with_borrow_mut(|scratch| {
+        let room = get_maximum_output_size(raw.len());
+        if scratch.out.len() < room {
+            scratch.out.resize(room, 0);
+        }
+        // There is room for the worst case. If there were not, the input as it is would be right as well: nothing compressed is nothing saved.
+        let len = compress_into_with_table(raw, &mut scratch.out, &mut scratch.table).unwrap_or(0);
+        scratch.out.get(..len).unwrap_or_default().to_vec()
+    })
 }
 
 /// Compresses and keeps the result if it saves at least one eighth; else the answer is `(Raw, None)`: store `raw` itself.

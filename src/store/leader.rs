@@ -1,8 +1,9 @@
 //! The leader of a group: finishes frames, writes and syncs them, applies and publishes them, completes the tickets.
 //!
 //! One at a time: whoever waits for a commit while nobody leads becomes the leader and takes everything that has gathered. While
-//! it writes, the next group gathers. When it is done it makes a waiter of that group the next leader first, and then completes
-//! its own tickets, so that the disk does not wait for wake-ups.
+//! it writes, the next group gathers. A leader goes on with the next group for a few times, and leaves it to one of those who wait for the
+//! group before to tell the others; then it makes a waiter of the gathering group the next leader. Either way the disk does not wait for
+//! wake-ups, which on a machine with few cores, or a virtual one, take as long as the disk does.
 //!
 //! 1. *Durable before visible*: if any commit of the group asked for `Sync`, nothing of the group is published before the sync.
 //! 2. A sync covers all earlier log bytes: older segments that have unsynced bytes are synced first.
@@ -10,6 +11,7 @@
 //! 4. Rows are applied in sequence order before `published` moves; `pending` is cleared after it has.
 
 use crate::sync::atomic::Ordering;
+use crate::sync::yield_now;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -17,13 +19,16 @@ use super::draft::Committed;
 use super::inner::Inner;
 use super::pipeline::{Item, Placed};
 use super::space::SegmentFile;
-use super::ticket::{TicketState, Wake};
+use super::ticket::{TicketState, Told, Wake};
 use super::values::{DirectoryCache, ValueEntry};
 use crate::env::{JobClass, write_all_at};
 use crate::error::IoContext;
 use crate::index::entity_hash;
 use crate::log::{ActiveSegment, FramePlace, Position, RecordDraft, SegmentHeader};
 use crate::{Error, Result};
+
+/// A leader goes on with up to this many further groups before it hands the lead on: its own caller waits meanwhile.
+const LEAD_AGAIN: usize = 4;
 
 /// Zeros are written ahead of the tail in steps of this many bytes.
 const ZERO_STEP: usize = 256 << 10;
@@ -67,15 +72,12 @@ impl Inner {
     pub(crate) fn wait_ticket(self: &Arc<Self>, ticket: &Arc<TicketState>) -> Result<Committed> {
         loop {
             if let Some(result) = ticket.poll() {
-                // Told to lead just before it was done: somebody has to.
-                if ticket.take_lead() {
-                    self.lead();
-                }
+                self.dismiss(ticket);
                 return result;
             }
             ticket.waiting.store(true, Ordering::Release);
             if self.begin_to_lead() {
-                self.lead();
+                self.lead(Some(ticket));
                 continue;
             }
             match self.env.jobs.help() {
@@ -85,14 +87,20 @@ impl Inner {
                 }
                 None => match ticket.sleep() {
                     Wake::Done(result) => {
-                        if ticket.take_lead() {
-                            self.lead();
-                        }
+                        self.dismiss(ticket);
                         return result;
                     }
-                    Wake::Lead => self.lead(),
+                    Wake::Lead => self.lead(Some(ticket)),
                 },
             }
+        }
+    }
+
+    /// What a waiter whose ticket is done still has to do for others: tell them, or lead, if it was told to just before it was done.
+    fn dismiss(self: &Arc<Self>, ticket: &Arc<TicketState>) {
+        ticket.tell_others();
+        if ticket.take_lead() {
+            self.lead(None);
         }
     }
 
@@ -115,20 +123,24 @@ impl Inner {
                 if let Some(inner) = weak.upgrade() {
                     inner.background.end_lead();
                     if inner.begin_to_lead() {
-                        inner.lead();
+                        inner.lead(None);
                     }
                 }
             }),
         );
     }
 
-    /// Writes one group and hands the lead on. The caller has the lead.
-    pub(crate) fn lead(self: &Arc<Self>) {
-        let mut items = {
-            let mut pipeline = self.pipeline.lock();
-            pipeline.gathering_bytes = 0;
-            std::mem::take(&mut pipeline.gathering)
-        };
+    /// Writes groups and hands the lead on. The caller has the lead, and waits for `own`.
+    pub(crate) fn lead(self: &Arc<Self>, own: Option<&Arc<TicketState>>) {
+        let mut again = LEAD_AGAIN;
+        while self.lead_group(own, again > 0) {
+            again = again.saturating_sub(1);
+        }
+    }
+
+    /// Writes one group. Answers whether the caller still has the lead, which takes `keep`.
+    fn lead_group(self: &Arc<Self>, own: Option<&Arc<TicketState>>, keep: bool) -> bool {
+        let mut items = self.take_group();
         let outcome = match self.latch.get() {
             Some(cause) => Err(Error::Latched { cause: cause.clone() }),
             None => catch_unwind(AssertUnwindSafe(|| self.write_group(&mut items)))
@@ -141,18 +153,34 @@ impl Inner {
         if failed.is_none() {
             self.watch.notify();
         }
-        self.hand_on(&items, failed.as_ref());
-        for item in items {
-            item.ticket.complete(match &failed {
-                Some(error) => Err(error.clone()),
-                None => item.result,
-            });
-        }
+        let kept = self.hand_on(&items, failed.as_ref(), keep);
+        let done = items.into_iter().map(|item| match &failed {
+            Some(error) => (item.ticket, Err(error.clone())),
+            None => (item.ticket, item.result),
+        });
+        tell(done.collect(), own, kept);
         self.after_group();
+        kept
     }
 
-    /// Clears what is published from `pending` and finds the next leader.
-    fn hand_on(self: &Arc<Self>, items: &[Item], failed: Option<&Error>) {
+    /// Takes what has gathered. Where several write, the group before was just told that it is done: its writers are about to run, or run
+    /// already, with their next commits. Whoever can run goes first, so that these are in the group and not behind it. A lone writer does
+    /// not wait.
+    fn take_group(&self) -> Vec<Item> {
+        let mut pipeline = self.pipeline.lock();
+        if pipeline.last_group > 1 && !self.env.jobs.is_stepped() {
+            drop(pipeline);
+            yield_now();
+            pipeline = self.pipeline.lock();
+        }
+        pipeline.gathering_bytes = 0;
+        pipeline.last_group = pipeline.gathering.len();
+        std::mem::take(&mut pipeline.gathering)
+    }
+
+    /// Clears what is published from `pending` and finds the next leader: the present one, if it may go on (`keep`) and commits of several
+    /// writers wait. Then the answer is `true`.
+    fn hand_on(self: &Arc<Self>, items: &[Item], failed: Option<&Error>, keep: bool) -> bool {
         let mut guard = self.pipeline.lock();
         let pipeline = &mut *guard;
         if failed.is_none() {
@@ -171,6 +199,9 @@ impl Inner {
                 item.ticket.complete(Err(error.clone()));
             }
         }
+        if keep && pipeline.gathering.len() > 1 && !self.env.jobs.is_stepped() {
+            return true;
+        }
         let next = pipeline.gathering.iter().find(|item| item.ticket.waiting.load(Ordering::Acquire));
         match next {
             Some(item) if !self.env.jobs.is_stepped() => item.ticket.lead(),
@@ -183,6 +214,7 @@ impl Inner {
                 }
             }
         }
+        false
     }
 
     /// Writes, syncs, applies and publishes. On an error nothing was applied.
@@ -396,5 +428,21 @@ impl Inner {
             self.wait_ticket(&ticket)?;
         }
         Ok(())
+    }
+}
+
+/// Completes the tickets of a group. With `by_another`, somebody who sleeps on one of them is woken to complete the rest; not `own`, which
+/// nobody sleeps on: its waiter leads.
+fn tell(mut done: Vec<Told>, own: Option<&Arc<TicketState>>, by_another: bool) {
+    let sleeps = |(ticket, _): &Told| {
+        ticket.waiting.load(Ordering::Acquire) && own.is_none_or(|own| !Arc::ptr_eq(own, ticket))
+    };
+    let another = if by_another { done.iter().position(sleeps) } else { None };
+    match another {
+        Some(at) => {
+            let (ticket, result) = done.swap_remove(at);
+            ticket.complete_and_tell(result, done);
+        }
+        None => done.into_iter().for_each(|(ticket, result)| ticket.complete(result)),
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Pipeline {
     /// Commits that wait for the next leader, in sequence order.
     pub(crate) gathering: Vec<Item>,
     pub(crate) gathering_bytes: usize,
+    /// Commits in the group that was taken last.
+    pub(crate) last_group: usize,
     /// Somebody leads, or was told to.
     pub(crate) leading: bool,
 }

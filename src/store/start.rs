@@ -108,6 +108,7 @@ impl Opening {
                 spare: None,
                 gathering: Vec::new(),
                 gathering_bytes: 0,
+                last_group: 0,
                 leading: false,
             }),
             space: Mutex::new(()),

@@ -25,8 +25,13 @@ pub(crate) struct TicketState {
 struct Slot {
     result: Option<Result<Committed>>,
     lead: bool,
+    /// Whoever takes the result completes these.
+    others: Vec<Told>,
     waker: Option<Waker>,
 }
+
+/// A ticket and what becomes of it.
+pub(crate) type Told = (Arc<TicketState>, Result<Committed>);
 
 /// What a waiter was woken for.
 pub(crate) enum Wake {
@@ -46,6 +51,20 @@ impl TicketState {
         }
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+
+    /// Completes this ticket, and leaves it to its waiter to complete the others. There must be one: `waiting` is set, and it does not lead.
+    pub(crate) fn complete_and_tell(&self, result: Result<Committed>, others: Vec<Told>) {
+        self.slot.lock().others = others;
+        self.complete(result);
+    }
+
+    /// Completes what was left to the waiter of this ticket.
+    pub(crate) fn tell_others(&self) {
+        let others = std::mem::take(&mut self.slot.lock().others);
+        for (ticket, result) in others {
+            ticket.complete(result);
         }
     }
 
