@@ -334,6 +334,73 @@ fn damage_at_rest_is_done_told_and_counted() {
 }
 
 #[test]
+fn a_bit_that_flips_in_the_buffer_of_a_write_is_on_the_disk_and_in_the_page_cache_alike() {
+    let (fs, file) = disk_with(b"");
+    fs.fail_next(FaultKind::BufferFlip, "/d/f", 0);
+    write_all_at(&*file, &[0; 64], 0).unwrap();
+    file.sync_data().unwrap();
+    let ones = |bytes: &[u8]| bytes.iter().map(|byte| byte.count_ones()).sum::<u32>();
+    assert_eq!(ones(&read_vec_at(&*file, 64, 0).unwrap()), 1);
+    assert_eq!(ones(&fs.crash(&CrashPolicy::NOTHING).read_file("/d/f").unwrap()), 1);
+    assert_eq!(count(&fs, FaultKind::BufferFlip), 1);
+}
+
+#[test]
+fn a_read_behind_a_lost_write_is_stale_once_the_page_cache_is_gone_and_until_it_is_written_again() {
+    let (fs, file) = disk_with(b"old old old");
+    fs.fail_next(FaultKind::LostWrite, "/d/f", 0);
+    write_all_at(&*file, b"new", 4).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(read_vec_at(&*file, 11, 0).unwrap(), b"old new old");
+    assert_eq!(count(&fs, FaultKind::StaleRead), 0, "the page cache hides it");
+    fs.evict_all();
+    assert_eq!(read_vec_at(&*file, 3, 0).unwrap(), b"old");
+    assert_eq!(count(&fs, FaultKind::StaleRead), 0, "another place");
+    assert_eq!(read_vec_at(&*file, 11, 0).unwrap(), b"old old old");
+    assert_eq!(count(&fs, FaultKind::StaleRead), 1);
+    write_all_at(&*file, b"new", 4).unwrap();
+    assert_eq!(read_vec_at(&*file, 11, 0).unwrap(), b"old new old");
+    assert_eq!(count(&fs, FaultKind::StaleRead), 1);
+}
+
+#[test]
+fn skewed_latency_makes_the_same_calls_slow_each_time_and_leaves_the_others_alone() {
+    let (fs, _) = disk_with(b"bytes");
+    let clock = SimClock::new(1);
+    fs.set_clock(&clock, 20);
+    fs.set_faults(Faults::NONE.with(FaultKind::Skew, Rate::percent(30)));
+    let took = |name: &str| {
+        let before = clock.peek_us();
+        let _ = fs.exists(path(name));
+        clock.peek_us() - before
+    };
+    let names: Vec<String> = (0..50).map(|n| format!("/d/{n}")).collect();
+    let first: Vec<u64> = names.iter().map(|name| took(name)).collect();
+    let again: Vec<u64> = names.iter().map(|name| took(name)).collect();
+    assert_eq!(first, again);
+    let slow = first.iter().filter(|us| **us > 20).count();
+    assert!((5..30).contains(&slow), "{slow} of 50");
+    assert_eq!(count(&fs, FaultKind::Skew), 2 * slow as u64);
+}
+
+#[test]
+fn a_rename_between_directories_that_a_crash_split_is_counted() {
+    let seeds = (0..64).filter(|seed| {
+        let fs = SimFs::new(*seed);
+        fs.write_file("/d/f", b"bytes").unwrap();
+        fs.write_file("/e/g", b"other").unwrap();
+        fs.rename(path("/d/f"), path("/e/f")).unwrap();
+        let policy = CrashPolicy::PARANOID.keep(Rate::percent(50));
+        let after = fs.crash(&policy);
+        let halves = (after.read_file("/d/f").is_ok(), after.read_file("/e/f").is_ok());
+        let split = halves.0 == halves.1;
+        assert_eq!(count(&after, FaultKind::RenameSplit), u64::from(split), "{halves:?}");
+        split
+    });
+    assert!(seeds.count() > 5);
+}
+
+#[test]
 fn a_flipped_bit_leaves_unsynced_changes_unsynced() {
     let (fs, file) = disk_with(&[0; 100]);
     write_all_at(&*file, b"unsynced", 10).unwrap();

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+use zstd::bulk::Decompressor;
 
 use super::Malformed;
 
@@ -83,6 +84,24 @@ pub fn compress_if_smaller(codec: Codec, level: i32, raw: &[u8]) -> (Codec, Opti
     }
 }
 
+thread_local! {
+    /// Making one costs more than decompressing a block of a few KiB with it: each thread keeps its own (about 100 KiB).
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress_zstd(stored: &[u8], raw_len: usize) -> std::io::Result<Vec<u8>> {
+    let with_kept = DECOMPRESSOR.try_with(|kept| {
+        let mut kept = kept.try_borrow_mut().ok()?;
+        let decompressor = match &mut *kept {
+            Some(decompressor) => decompressor,
+            none => none.insert(Decompressor::new().ok()?),
+        };
+        Some(decompressor.decompress(stored, raw_len))
+    });
+    // A thread that is ending has none any more.
+    with_kept.ok().flatten().unwrap_or_else(|| zstd::bulk::decompress(stored, raw_len))
+}
+
 /// Decompresses to exactly `raw_len` bytes. The caller has bounded `raw_len` and verified the checksum of `stored`; still,
 /// every mismatch is an error.
 pub fn decompress(codec: Codec, stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Malformed> {
@@ -95,7 +114,7 @@ pub fn decompress(codec: Codec, stored: &[u8], raw_len: usize) -> Result<Vec<u8>
             raw.truncate(n);
             raw
         }
-        Codec::Zstd => zstd::bulk::decompress(stored, raw_len).map_err(|_| bad)?,
+        Codec::Zstd => decompress_zstd(stored, raw_len).map_err(|_| bad)?,
     };
     if raw.len() == raw_len { Ok(raw) } else { Err(bad) }
 }

@@ -87,9 +87,15 @@ const fn kinds(op: Op) -> &'static [FaultKind] {
     match op {
         Op::Read => &[F::ReadError, F::ShortRead, F::Interrupted, F::MisdirectedRead, F::BitRot, F::Evict],
         Op::Map => &[F::ReadError, F::BitRot, F::Evict],
-        Op::Write => {
-            &[F::WriteError, F::ShortWrite, F::Interrupted, F::NoSpace, F::MisdirectedWrite, F::LostWrite]
-        }
+        Op::Write => &[
+            F::WriteError,
+            F::ShortWrite,
+            F::Interrupted,
+            F::NoSpace,
+            F::MisdirectedWrite,
+            F::LostWrite,
+            F::BufferFlip,
+        ],
         Op::Allocate => &[F::WriteError, F::NoSpace],
         Op::SetLen => &[F::WriteError],
         Op::Sync | Op::SyncDir => &[F::SyncError],
@@ -123,6 +129,9 @@ impl Disk {
         turn.cut = self.cut(&turn);
         turn.fault = self.fault(&turn);
         let mut result = self.faulty(&mut turn, body);
+        if let (Err(_), Some((kind, _))) = (&result, turn.fault) {
+            self.stats.failed(turn.op, kind);
+        }
         if turn.cut.is_some() {
             self.stats.hit(FaultKind::Kill);
             self.on = false;
@@ -179,7 +188,23 @@ impl Disk {
             self.stats.hit(FaultKind::Stall);
             us = us.saturating_add(draw % self.faults.stall_us_max.max(1));
         }
+        us = us.saturating_add(self.skew(turn));
         clock.advance_us(us);
+    }
+
+    /// What calls of this kind about this file always take longer, µs: from a tenth of a millisecond to a tenth of a second.
+    fn skew(&self, turn: &Turn) -> u64 {
+        let rate = self.faults.rate(FaultKind::Skew);
+        if rate == Rate::NEVER {
+            return 0;
+        }
+        let pair = u64::from(crc32fast::hash(turn.path.as_bytes())) << 8 | turn.op as u64;
+        let draw = mix(self.seed ^ 0x736b_6577, pair);
+        if !rate.hits(draw) {
+            return 0;
+        }
+        self.stats.hit(FaultKind::Skew);
+        100_u64 << (mix(draw, 1) % 11)
     }
 
     fn cut(&mut self, turn: &Turn) -> Option<Cut> {

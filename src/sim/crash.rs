@@ -158,6 +158,7 @@ impl Disk {
             }
             kept.insert(*ino, list);
         }
+        self.count_split_renames(&kept, &tied);
         for (ino, node) in &mut self.nodes {
             let Node::Dir(dir) = node else { continue };
             for (change, kept) in dir.pending.iter().zip(kept.remove(ino).unwrap_or_default()) {
@@ -173,6 +174,27 @@ impl Disk {
             dir.cache = dir.durable.clone();
             dir.pending.clear();
             dir.diverged = false;
+        }
+    }
+
+    /// Counts renames between directories of which one half is on the disk and the other is not.
+    fn count_split_renames(&self, kept: &BTreeMap<Ino, Vec<Kept>>, tied: &BTreeSet<u64>) {
+        let mut halves: BTreeMap<u64, Vec<bool>> = BTreeMap::new();
+        for (ino, node) in &self.nodes {
+            let (Node::Dir(dir), Some(kept)) = (node, kept.get(ino)) else { continue };
+            for (change, kept) in dir.pending.iter().zip(kept) {
+                if let NameChange::Set { tie: Some(tie), settled, .. } = change
+                    && !tied.contains(tie)
+                {
+                    let sides = halves.entry(*tie).or_default();
+                    sides.push(*kept != Kept::Nothing);
+                    sides.extend(settled.then_some(true));
+                }
+            }
+        }
+        for sides in halves.values().filter(|sides| sides.contains(&true) && sides.contains(&false)) {
+            debug_assert!(sides.len() == 2, "a rename has two halves");
+            self.stats.hit(FaultKind::RenameSplit);
         }
     }
 

@@ -1,9 +1,13 @@
 //! Which things go wrong, how often, and how often they did.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use super::rng::Prng;
+use super::trace::Op;
 
 /// How often something happens: parts in a million.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +50,9 @@ impl Rate {
 
 macro_rules! fault_kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// What can go wrong. The kinds down to [`FaultKind::ClockBack`] have a rate in [`Faults`]; the others are chosen by a
-        /// crash policy or done by hand, and stand here to be counted.
+        /// What can go wrong. The kinds down to [`FaultKind::ClockBack`], and those from [`FaultKind::BufferFlip`] to
+        /// [`FaultKind::Skew`], have a rate in [`Faults`]; the others are chosen by a crash policy, done by hand or a consequence, and
+        /// stand here to be counted. (New kinds stand at the end: the place of a kind is part of every draw.)
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum FaultKind { $($(#[$doc])* $name,)* }
@@ -135,12 +140,24 @@ fault_kinds! {
     BlocksSwapped = "blocks swapped",
     /// A block was filled with zeros.
     BlockZeroed = "block zeroed",
+    /// A bit of the buffer of a write flips on its way, after its checksum was made: page cache and disk agree on what is wrong.
+    BufferFlip = "buffer flipped before write",
+    /// Calls of one kind about one file are slow, always: a rate says how many of those pairs.
+    Skew = "latency skew",
+    /// A read gave what was there before a write that was acknowledged, synced and lost.
+    StaleRead = "stale read",
 }
 
 impl FaultKind {
+    /// The calls that a fault of this kind can meet; none for those without a rate of their own.
+    #[must_use]
+    pub fn meets(self) -> Vec<Op> {
+        super::call::meeting(self)
+    }
+
     /// Faults that correct work never notices, but for time.
     pub const HARMLESS: &[Self] =
-        &[Self::ShortRead, Self::ShortWrite, Self::Interrupted, Self::Evict, Self::Stall];
+        &[Self::ShortRead, Self::ShortWrite, Self::Interrupted, Self::Evict, Self::Stall, Self::Skew];
     /// Faults that say that they happened.
     pub const ERRORS: &[Self] = &[
         Self::ReadError,
@@ -153,7 +170,7 @@ impl FaultKind {
     /// Faults that nobody is told of: bytes are not what was written. No engine owes recovery from them, only that it never
     /// takes them for the truth.
     pub const SILENT: &[Self] =
-        &[Self::MisdirectedRead, Self::MisdirectedWrite, Self::LostWrite, Self::BitRot];
+        &[Self::MisdirectedRead, Self::MisdirectedWrite, Self::LostWrite, Self::BitRot, Self::BufferFlip];
 }
 
 const KINDS: usize = FaultKind::ALL.len();
@@ -212,12 +229,19 @@ impl Faults {
 }
 
 /// How often each kind of fault took effect. A handle: clones count together.
-#[derive(Clone, Debug)]
-pub struct FaultStats(Arc<[AtomicU64; KINDS]>);
+#[derive(Clone, Debug, Default)]
+pub struct FaultStats(Arc<Counts>);
 
-impl Default for FaultStats {
+#[derive(Debug)]
+struct Counts {
+    kinds: [AtomicU64; KINDS],
+    /// Calls that failed because of a fault, by kind of call.
+    failed: Mutex<BTreeMap<(Op, FaultKind), u64>>,
+}
+
+impl Default for Counts {
     fn default() -> Self {
-        Self(Arc::new([const { AtomicU64::new(0) }; KINDS]))
+        Self { kinds: [const { AtomicU64::new(0) }; KINDS], failed: Mutex::default() }
     }
 }
 
@@ -225,7 +249,7 @@ impl FaultStats {
     /// How often `kind` took effect.
     #[must_use]
     pub fn count(&self, kind: FaultKind) -> u64 {
-        self.0.get(kind as usize).map_or(0, |n| n.load(Ordering::Relaxed))
+        self.0.kinds.get(kind as usize).map_or(0, |n| n.load(Ordering::Relaxed))
     }
 
     /// Every kind that took effect, with how often.
@@ -234,9 +258,19 @@ impl FaultStats {
         FaultKind::ALL.iter().map(|kind| (*kind, self.count(*kind))).filter(|(_, n)| *n != 0).collect()
     }
 
+    /// The calls that failed because of a fault, with how often.
+    #[must_use]
+    pub fn failed_calls(&self) -> Vec<((Op, FaultKind), u64)> {
+        self.0.failed.lock().iter().map(|(pair, n)| (*pair, *n)).collect()
+    }
+
     pub(super) fn hit(&self, kind: FaultKind) {
-        if let Some(n) = self.0.get(kind as usize) {
+        if let Some(n) = self.0.kinds.get(kind as usize) {
             n.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn failed(&self, op: Op, kind: FaultKind) {
+        *self.0.failed.lock().entry((op, kind)).or_default() += 1;
     }
 }

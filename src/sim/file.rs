@@ -200,7 +200,15 @@ impl Disk {
         } else {
             Landing::Right
         };
-        let bytes = buf.get(..take).unwrap_or(buf);
+        let mut bytes = buf.get(..take).unwrap_or(buf);
+        let mut flipped = Vec::new();
+        if let Some(draw) = turn.met_by(FaultKind::BufferFlip).filter(|_| !bytes.is_empty()) {
+            self.stats.hit(FaultKind::BufferFlip);
+            flipped.extend_from_slice(bytes);
+            let at = usize::try_from(mix(draw, 4) % bytes.len() as u64).unwrap_or_default();
+            flipped.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (draw & 7));
+            bytes = &flipped;
+        }
         turn.crc = crc32fast::hash(bytes);
         if !bytes.is_empty() {
             self.touch(ino, |file| file.write(turn.offset, bytes, landing))?;
@@ -257,6 +265,9 @@ impl File for SimFile {
             }
             if (ino, at) != (self.ino, offset) && disk.file(self.ino)?.cache.slice(offset, n as u64) != *out {
                 disk.stats.hit(FaultKind::MisdirectedRead);
+            }
+            if disk.file(ino)?.is_stale(at, n as u64) {
+                disk.stats.hit(FaultKind::StaleRead);
             }
             turn.crc = crc32fast::hash(out);
             Ok(n)

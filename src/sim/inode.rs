@@ -76,6 +76,8 @@ pub(super) struct Inode {
     pub(super) was_mapped: bool,
     /// The call that a sync failed at, if one did since the machine came up.
     pub(super) sync_failed_at: Option<u64>,
+    /// Where writes were lost that a sync answered for: once the page cache is dropped, reads are stale there.
+    pub(super) lost: Vec<(u64, u64)>,
     pub(super) locked: bool,
     /// How many share its lock.
     pub(super) lock_shares: u64,
@@ -94,6 +96,9 @@ impl Inode {
         let grows = end > self.cache.len;
         self.cache.write(data, offset);
         self.cache.len = self.cache.len.max(end);
+        if !self.lost.is_empty() {
+            self.lost.retain(|(from, to)| !(offset <= *from && *to <= end));
+        }
         self.pending.push(Change::Write { offset, data: Bytes::copy_from_slice(data), grows, landing });
     }
 
@@ -154,7 +159,10 @@ impl Inode {
                     self.durable.len = self.durable.len.max(offset.saturating_add(data.len() as u64));
                     match landing {
                         Landing::Misplaced { ino, offset } => strays.push(Stray { ino, offset, data }),
-                        Landing::Lost | Landing::Right => lost = true,
+                        Landing::Lost | Landing::Right => {
+                            lost = true;
+                            self.lost.push((offset, offset.saturating_add(data.len() as u64)));
+                        }
                     }
                 }
                 Change::SetLen { to } => self.durable.set_len(to),
@@ -209,6 +217,12 @@ impl Inode {
         self.cache.set_len(len);
         self.diverged = false;
         true
+    }
+
+    /// Whether reading there shows what was before a write that is lost.
+    pub(super) fn is_stale(&self, offset: u64, len: u64) -> bool {
+        let end = offset.saturating_add(len);
+        !self.diverged && self.lost.iter().any(|(from, to)| *from < end && offset < *to)
     }
 
     /// Flips a bit on the disk, and in the cache where the page is not dirty.

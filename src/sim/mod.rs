@@ -32,8 +32,8 @@
 //! | names lost, a rename in half | [`CrashPolicy`]: `names`, `split_renames` |
 //! | all images of one crash | [`SimFs::crash_space`], [`SimFs::fork`], [`SimFs::crash_with`] |
 //! | bits rotting | [`FaultKind::BitRot`], [`SimFs::flip_bit`], [`Damage::FlipBit`] |
-//! | misdirected reads and writes, lost writes | [`FaultKind::SILENT`] |
-//! | short calls, `EINTR`, stalls | [`FaultKind::HARMLESS`] |
+//! | misdirected reads and writes, lost writes, a bit that flips in the buffer of a write | [`FaultKind::SILENT`] |
+//! | short calls, `EINTR`, stalls, calls that are always slow on one file | [`FaultKind::HARMLESS`] |
 //! | `EIO` from every call, `ENOSPC` out of the blue | [`FaultKind::ERRORS`] |
 //! | a failed sync that cleans the pages | [`FaultKind::SyncError`], seen after [`FaultKind::Evict`], [`SimFs::evict_all`] or a crash |
 //! | a full disk, and room again | [`SimFs::set_capacity`] |

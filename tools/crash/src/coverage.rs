@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use recension::Stats;
-use recension::sim::{FaultKind, FaultStats};
+use recension::sim::{FaultKind, FaultStats, Op};
 
 /// Counts of one run, or of many.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Coverage {
     /// Events: how often, and in how many runs.
     pub events: BTreeMap<&'static str, (u64, u64)>,
     pub faults: BTreeMap<FaultKind, (u64, u64)>,
+    /// Calls that failed because of a fault.
+    pub failed_calls: BTreeMap<(Op, FaultKind), u64>,
     /// Rare places in the engine: see [`recension::probe`].
     pub probes: BTreeMap<&'static str, (u64, u64)>,
     depth: u64,
@@ -22,7 +24,7 @@ impl Coverage {
         self.add(event, 1);
     }
 
-    fn add(&mut self, event: &'static str, n: u64) {
+    pub fn add(&mut self, event: &'static str, n: u64) {
         if n > 0 {
             let entry = self.events.entry(event).or_default();
             *entry = (entry.0 + n, 1);
@@ -54,6 +56,7 @@ impl Coverage {
         for (kind, n) in stats.all() {
             self.faults.insert(kind, (n, 1));
         }
+        self.failed_calls.extend(stats.failed_calls());
         self.runs = 1;
     }
 
@@ -93,6 +96,9 @@ impl Coverage {
         for (kind, (n, runs)) in &other.faults {
             let entry = self.faults.entry(*kind).or_default();
             *entry = (entry.0 + n, entry.1 + runs);
+        }
+        for (call, n) in &other.failed_calls {
+            *self.failed_calls.entry(*call).or_default() += n;
         }
         for (probe, (n, runs)) in &other.probes {
             let entry = self.probes.entry(probe).or_default();

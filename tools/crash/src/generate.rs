@@ -1,12 +1,17 @@
 //! From a seed to a script.
 
+mod edits;
+
 use std::collections::BTreeMap;
 
 use recension::sim::{CrashPolicy, FaultKind, Prng};
 
 use crate::script::{
-    At, Crash, CrashKind, ENTITIES, Edit, End, Op, Options, Put, Round, Script, Target, Want, What, Write,
+    At, By, Crash, CrashKind, ENTITIES, End, Op, Options, Put, Round, Script, Sharing, Target,
 };
+
+/// How many kinds of operation are drawn.
+const WEIGHTS: usize = 28;
 
 /// What kind of trouble a run is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,18 @@ enum Profile {
     Full,
     /// Also damage that nobody is told of.
     Silent,
+}
+
+/// What a run is about apart from trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Any,
+    /// Sealing what was never synced: crashes come in syncs.
+    Sealing,
+    /// Many small flushes and compactions, so that tables go down to level 2 and packs are merged.
+    Levels,
+    /// The log grows faster than packing follows.
+    Burst,
 }
 
 /// The script of a seed.
@@ -58,18 +75,25 @@ pub fn generate(seed: u64) -> Script {
         1 => (50, 5_000_000),
         _ => (0, 0),
     };
-    // Now and then all about sealing what was never synced.
-    let sealing = profile == Profile::Crashes && rng.one_in(5);
+    let shape = match rng.below(12) {
+        0 if profile == Profile::Crashes => Shape::Sealing,
+        1 if profile != Profile::Silent => Shape::Levels,
+        2 if profile != Profile::Silent => Shape::Burst,
+        _ => Shape::Any,
+    };
     let mut options = Options {
         promise_us: *rng.pick(&[50_000, 1_000, 100]).unwrap_or(&50_000),
         map: rng.one_in(3) && profile != Profile::Errors,
         size: *rng.pick(&[0, 0, 1, 2, 2]).unwrap_or(&0),
         jobs: rng.below(4) as u8,
     };
-    if sealing {
-        (options.size, options.jobs, options.promise_us) = (3, 3, 50_000);
+    match shape {
+        Shape::Any => {}
+        Shape::Sealing => (options.size, options.jobs, options.promise_us) = (3, 3, 50_000),
+        Shape::Levels => (options.size, options.jobs) = (2, 3),
+        Shape::Burst => (options.size, options.jobs) = (2, 4),
     }
-    let mut maker = Maker::new(&mut rng, profile, sealing);
+    let mut maker = Maker::new(&mut rng, profile, shape);
     let creation = match maker.rng.below(8) {
         // A process that ends before the machine does, each when a manifest is nearly made.
         1 => {
@@ -100,23 +124,23 @@ struct Maker<'a> {
     /// How many entities take part.
     entities: u8,
     /// How likely each kind of operation is.
-    weights: [u64; 23],
+    weights: [u64; WEIGHTS],
     next_content: u32,
     next_request: u8,
     buffered: u64,
     large: u64,
-    /// What comes next, whatever is drawn.
-    next: Option<Op>,
+    /// What comes next, whatever is drawn, last one first.
+    next: Vec<Op>,
     /// The content that each entity was last given.
     last: BTreeMap<u8, Put>,
-    /// Crashes come in syncs.
-    sealing: bool,
+    shape: Shape,
 }
 
 impl<'a> Maker<'a> {
-    fn new(rng: &'a mut Prng, profile: Profile, sealing: bool) -> Self {
+    fn new(rng: &'a mut Prng, profile: Profile, shape: Shape) -> Self {
         let entities = *rng.pick(&[2, 5, 12, ENTITIES]).unwrap_or(&5);
-        let mut weights = [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2, 4];
+        let mut weights: [u64; WEIGHTS] =
+            [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2, 4, 1, 1, 1, 2, 1];
         // A swarm: each kind of operation is left out, usual or frequent.
         for weight in weights.iter_mut().skip(1) {
             *weight *= *rng.pick(&[0, 1, 1, 3]).unwrap_or(&1);
@@ -124,15 +148,23 @@ impl<'a> Maker<'a> {
         if !matches!(profile, Profile::Errors | Profile::Silent) {
             weights[21] = 0;
         }
-        if sealing {
+        match shape {
+            Shape::Any => {}
             // Little that syncs: what is sealed was not durable before.
-            (weights[7], weights[10], weights[14]) = (0, 0, 0);
-            return Self { buffered: 100, sealing, ..Self::with(rng, profile, entities, weights) };
+            Shape::Sealing => (weights[7], weights[10], weights[14]) = (0, 0, 0),
+            Shape::Levels => (weights[8], weights[9], weights[11]) = (8, 4, 8),
+            Shape::Burst => (weights[0], weights[11], weights[12]) = (80, 0, 0),
         }
-        Self::with(rng, profile, entities, weights)
+        let mut maker = Self { shape, ..Self::with(rng, profile, entities, weights) };
+        match shape {
+            Shape::Sealing => maker.buffered = 100,
+            Shape::Burst => (maker.buffered, maker.large) = (60, 10),
+            _ => {}
+        }
+        maker
     }
 
-    fn with(rng: &'a mut Prng, profile: Profile, entities: u8, weights: [u64; 23]) -> Self {
+    fn with(rng: &'a mut Prng, profile: Profile, entities: u8, weights: [u64; WEIGHTS]) -> Self {
         let buffered = *rng.pick(&[0, 20, 60, 100]).unwrap_or(&20);
         let large = *rng.pick(&[0, 0, 2, 10]).unwrap_or(&0);
         Self {
@@ -144,20 +176,23 @@ impl<'a> Maker<'a> {
             next_request: 0,
             buffered,
             large,
-            next: None,
+            next: Vec::new(),
             last: BTreeMap::new(),
-            sealing: false,
+            shape: Shape::Any,
         }
     }
 
     fn round(&mut self) -> Round {
-        let n = *self.rng.pick(&[3, 10, 25, 45]).unwrap_or(&10);
+        let (n, within) = match self.shape {
+            Shape::Levels | Shape::Burst => (60, 600),
+            _ => (*self.rng.pick(&[3, 10, 25, 45]).unwrap_or(&10), 100),
+        };
         let n = self.rng.below(n) + 1;
         let ops = (0..n).map(|_| self.op()).collect();
         let end = match self.rng.below(12) {
             0 => End::Clean,
             1 => End::Drop,
-            _ => End::Crash(self.crash(100)),
+            _ => End::Crash(self.crash(within)),
         };
         let depth = *self.rng.pick(&[0, 0, 0, 1, 2, 3, 4]).unwrap_or(&0);
         let nested = (0..depth).map(|_| self.crash(24)).collect();
@@ -166,7 +201,7 @@ impl<'a> Maker<'a> {
 
     fn crash(&mut self, within: u64) -> Crash {
         let at = match self.rng.below(6) {
-            _ if self.sealing => Some(At::Sync(self.rng.below(10) + 1)),
+            _ if self.shape == Shape::Sealing => Some(At::Sync(self.rng.below(10) + 1)),
             0 => None,
             1..3 => Some(At::Sync(self.rng.below(within / 6) + 1)),
             _ => Some(At::Change(self.rng.below(within) + 1)),
@@ -179,7 +214,7 @@ impl<'a> Maker<'a> {
     }
 
     fn op(&mut self) -> Op {
-        if let Some(op) = self.next.take() {
+        if let Some(op) = self.next.pop() {
             return op;
         }
         let total: u64 = self.weights.iter().sum();
@@ -228,9 +263,28 @@ impl<'a> Maker<'a> {
             22 => Op::Forget {
                 entity: self.entity(),
                 back: self.rng.below(3) as u8,
-                fields: *self.rng.pick(&[1, 1, 4, 15, 3]).unwrap_or(&1),
+                fields: *self.rng.pick(&[1, 1, 4, 15, 3]).unwrap_or(&1)
+                    | *self.rng.pick(&[0, 0, 16, 32]).unwrap_or(&0),
             },
-            _ => match self.rng.below(5) {
+            23 => Op::ForgetAll {
+                like: self.entity(),
+                by: *self.rng.pick(&[By::Author, By::Digest]).unwrap_or(&By::Author),
+                fields: *self.rng.pick(&[1, 4, 5, 15]).unwrap_or(&1),
+                sharing: *self
+                    .rng
+                    .pick(&[Sharing::Refuse, Sharing::Include, Sharing::Leave])
+                    .unwrap_or(&Sharing::Leave),
+            },
+            24 => Op::Retain {
+                keep: self.rng.below(4) as u8,
+                back: self.rng.below(12) as u8,
+                fields: *self.rng.pick(&[1, 1, 15]).unwrap_or(&1),
+            },
+            25 => Op::Purge { entity: self.entity(), expect: self.want() },
+            26 => Op::Follow(self.rng.below(8) as u8),
+            27 => Op::Stray,
+            _ => match self.rng.below(6) {
+                4 => Op::Anew,
                 0 => Op::Evict,
                 1 if self.profile == Profile::Full => Op::Room(None),
                 2 => Op::ReadOnly,
@@ -243,7 +297,13 @@ impl<'a> Maker<'a> {
 
     fn compact(&mut self) -> Op {
         let stop = self.rng.one_in(3).then(|| self.rng.below(5) as u8 + 1);
-        Op::Compact { full: self.rng.one_in(2), stop }
+        // A full one leaves one level: rarely where levels are wanted.
+        let full = self.rng.one_in(if self.shape == Shape::Levels { 6 } else { 2 });
+        if stop.is_some() && self.rng.one_in(3) {
+            // What was half done is looked at as a rebuild finds it.
+            self.next = vec![Op::Rebuild];
+        }
+        Op::Compact { full, stop }
     }
 
     fn target(&mut self) -> Target {
@@ -254,137 +314,28 @@ impl<'a> Maker<'a> {
     fn fault(&mut self) -> Op {
         if self.profile == Profile::Errors && self.rng.one_in(4) {
             // An input of a merge that cannot be read.
-            self.next = Some(Op::Compact { full: true, stop: None });
+            self.next = vec![Op::Compact { full: true, stop: None }];
             let on = *self.rng.pick(&[Target::Table, Target::Notes]).unwrap_or(&Target::Table);
             return Op::Fault { kind: FaultKind::ReadError, on, skip: self.rng.below(4) as u8 };
+        }
+        if self.profile == Profile::Errors && self.rng.one_in(12) {
+            // A directory above a checkpoint that cannot be synced, and a checkpoint after that.
+            self.next = vec![Op::Checkpoint, Op::Checkpoint];
+            return Op::Fault {
+                kind: FaultKind::SyncError,
+                on: Target::Copies,
+                skip: self.rng.below(2) as u8,
+            };
         }
         let kinds = if self.profile == Profile::Silent { FaultKind::SILENT } else { FaultKind::ERRORS };
         let kind = *self.rng.pick(kinds).unwrap_or(&FaultKind::ReadError);
         let skip = *self.rng.pick(&[0, 1, 3, 10]).unwrap_or(&0);
         self.next = match self.rng.below(6) {
-            0..2 => Some(Op::Compact { full: true, stop: None }),
-            2 => Some(Op::Flush),
-            3 => Some(Op::Reopen),
-            _ => None,
+            0..2 => vec![Op::Compact { full: true, stop: None }],
+            2 => vec![Op::Flush],
+            3 => vec![Op::Reopen],
+            _ => Vec::new(),
         };
         Op::Fault { kind, on: self.target(), skip: self.rng.below(skip + 1) as u8 }
-    }
-
-    fn is_buffered(&mut self) -> bool {
-        self.rng.below(100) < self.buffered
-    }
-
-    fn entity(&mut self) -> u8 {
-        self.rng.below(u64::from(self.entities)) as u8
-    }
-
-    fn write(&mut self) -> Write {
-        let n = if self.rng.one_in(5) { self.rng.below(6) + 2 } else { 1 };
-        let run = n > 1 && self.rng.one_in(4);
-        let request = !run && self.rng.one_in(8) && self.next_request < 250;
-        let edits = (0..n)
-            .map(|_| match self.rng.below(20) {
-                _ if request => self.plain(),
-                0 => Edit { entity: self.entity(), expect: self.want(), what: What::Require },
-                1..3 => self.note(),
-                _ => self.edit(),
-            })
-            .collect();
-        let request = request.then(|| {
-            self.next_request += 1;
-            self.next_request - 1
-        });
-        Write { edits, sync: !self.is_buffered(), request, run }
-    }
-
-    fn note(&mut self) -> Edit {
-        let (back, open) = (self.rng.below(4) as u8, self.rng.one_in(3));
-        let fields = *self.rng.pick(&[1, 2, 4, 8, 15, 5]).unwrap_or(&1);
-        let what = match self.rng.below(3) {
-            0 => What::Show { back, open, fields },
-            _ => What::Hide { back, open, fields },
-        };
-        let entity = self.entity();
-        if let Some(put) = self.last.get(&entity)
-            && self.rng.one_in(4)
-        {
-            // What was just hidden, once more.
-            let what = What::Put(Put { if_changed: true, gap: 0, ..put.clone() });
-            let edits = vec![Edit { entity, expect: Want::Any, what }];
-            self.next = Some(Op::Commit(Write { edits, sync: true, request: None, run: false }));
-        }
-        Edit { entity, expect: Want::Any, what }
-    }
-
-    fn want(&mut self) -> Want {
-        match self.rng.below(12) {
-            0 => Want::Absent,
-            1 => Want::Stale,
-            2 => Want::Future,
-            3..8 => Want::Current,
-            _ => Want::Any,
-        }
-    }
-
-    /// An edit that mostly goes through and never depends on `if_changed`.
-    fn plain(&mut self) -> Edit {
-        let what = match self.rng.below(8) {
-            0 => What::Delete,
-            _ => {
-                let mut put = self.put();
-                put.if_changed = false;
-                What::Put(put)
-            }
-        };
-        let expect = if self.rng.one_in(2) { Want::Current } else { Want::Any };
-        Edit { entity: self.entity(), expect, what }
-    }
-
-    fn edit(&mut self) -> Edit {
-        let what = match self.rng.below(20) {
-            0..2 => What::Delete,
-            2 => What::Undelete,
-            3..5 => What::Revert { back: self.rng.below(4) as u8, if_changed: self.rng.one_in(4) },
-            5 => What::Withheld,
-            _ => What::Put(self.put()),
-        };
-        let entity = self.entity();
-        if let What::Put(put) = &what {
-            self.last.insert(entity, put.clone());
-        }
-        Edit { entity, expect: self.want(), what }
-    }
-
-    fn put(&mut self) -> Put {
-        let again = self.rng.one_in(5) && self.next_content > 1;
-        let id = match again {
-            true => self.next_content - 1 - self.rng.below(u64::from(self.next_content.min(3) - 1)) as u32,
-            false => {
-                self.next_content += 1;
-                self.next_content - 1
-            }
-        };
-        // A function of the id, so that contents can be equal.
-        let mut lens = Prng::new(u64::from(id) ^ self.large << 40);
-        let len = match lens.below(100) {
-            n if n < self.large => 9_000 + lens.below(20_000),
-            0..10 => 0,
-            10..80 => lens.below(300),
-            _ => lens.below(3000),
-        };
-        Put {
-            id,
-            len: len as u32,
-            if_changed: self.rng.one_in(6),
-            meta: if self.rng.one_in(3) { 0 } else { self.rng.next_u64() as u8 },
-            authored: self.rng.one_in(4).then(|| {
-                *self
-                    .rng
-                    .pick(&[-1_000_000_000, 0, 5, 1_000_000, 3_600_000_000, 200_000_000_000])
-                    .unwrap_or(&0)
-            }),
-            gap: if self.rng.one_in(10) { self.rng.below(5) as u8 + 1 } else { 0 },
-            slots: if self.rng.one_in(12) { self.rng.below(3) as u8 } else { 0 },
-        }
     }
 }

@@ -5,6 +5,7 @@ pub mod coverage;
 pub mod exhaustive;
 pub mod floors;
 pub mod generate;
+pub mod linear;
 pub mod model;
 pub mod oracle;
 pub mod predict;

@@ -9,18 +9,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use recension::{AnnotationKind, Digest, FieldMask};
+use recension::{AnnotationKind, Digest, FieldMask, HeadState};
+
+pub mod erase;
 
 /// One day, µs: an authored time further ahead does not count.
 const AUTHORED_AHEAD_MAX: i64 = 24 * 3600 * 1_000_000;
 
-/// A revision as it was submitted.
 impl std::fmt::Debug for Rev {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "revision {} at {}+{} of {}", self.number, self.sequence, self.rest, self.parent)
     }
 }
 
+/// A revision as it was submitted.
 #[derive(Clone, PartialEq)]
 pub struct Rev {
     pub number: u64,
@@ -49,7 +51,7 @@ impl Rev {
     }
 }
 
-/// A hiding or showing as it was submitted.
+/// A hiding, showing, forgetting or purging as it was submitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Note {
     pub entity: Bytes,
@@ -59,6 +61,14 @@ pub struct Note {
     pub first: u64,
     pub last: u64,
     pub fields: FieldMask,
+}
+
+/// What is left of an entity that was purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purge {
+    pub sequence: u64,
+    /// The last revision number that was used.
+    pub last: u64,
 }
 
 /// One change.
@@ -158,16 +168,49 @@ impl Model {
         Some(())
     }
 
-    /// The newest revision of an entity of all that was ever submitted.
+    /// The newest revision of an entity of all that was ever submitted and not purged.
     pub fn newest(&self, entity: &[u8]) -> Option<&Arc<Rev>> {
-        self.entities.get(entity).and_then(|revs| revs.last())
+        self.standing(entity).last()
     }
 
-    /// The revisions of an entity that a reader at `sequence` sees, oldest first. Points inside a commit are rounded down.
+    /// The revisions of an entity that were submitted and not purged, oldest first.
+    pub fn standing(&self, entity: &[u8]) -> &[Arc<Rev>] {
+        self.between(entity, self.purge(entity, u64::MAX), u64::MAX)
+    }
+
+    /// The revisions of an entity that a reader at `sequence` sees, oldest first. Points inside a commit are rounded down; a purge that
+    /// is visible to somebody counts whatever the point.
     pub fn at(&self, entity: &[u8], sequence: u64) -> &[Arc<Rev>] {
+        self.between(entity, self.purge(entity, self.seen), sequence)
+    }
+
+    fn between(&self, entity: &[u8], purge: Option<Purge>, sequence: u64) -> &[Arc<Rev>] {
         let revs = self.entities.get(entity).map_or(&[][..], |revs| revs);
-        let n = revs.partition_point(|rev| rev.sequence + u64::from(rev.rest) <= sequence);
-        &revs[..n]
+        let from = revs.partition_point(|rev| purge.is_some_and(|purge| rev.sequence < purge.sequence));
+        let to = revs.partition_point(|rev| rev.sequence + u64::from(rev.rest) <= sequence);
+        revs.get(from..to).unwrap_or_default()
+    }
+
+    /// The newest purge of an entity among the changes up to `sequence`.
+    pub fn purge(&self, entity: &[u8], sequence: u64) -> Option<Purge> {
+        let notes = self.notes.get(entity)?.iter().rev();
+        let mut purges = notes.filter(|note| note.kind == AnnotationKind::Purge && note.sequence <= sequence);
+        purges.next().map(|note| Purge { sequence: note.sequence, last: note.last })
+    }
+
+    /// What a purge leaves of an entity for readers now.
+    pub fn purged_now(&self, entity: &[u8]) -> Option<Purge> {
+        self.purge(entity, self.seen)
+    }
+
+    /// The head of all that was submitted.
+    pub fn head_state(&self, entity: &[u8]) -> HeadState {
+        match (self.newest(entity), self.purge(entity, u64::MAX)) {
+            (Some(rev), _) if rev.tombstone => HeadState::Deleted(rev.number),
+            (Some(rev), _) => HeadState::Live(rev.number),
+            (None, Some(purge)) => HeadState::Purged(purge.last),
+            (None, None) => HeadState::Absent,
+        }
     }
 
     /// What is hidden of a revision and not forgotten, for a reader who sees annotations up to `sequence`.
@@ -183,51 +226,19 @@ impl Model {
     /// Hidden and not forgotten; forgotten.
     pub fn withheld(&self, entity: &[u8], number: u64, sequence: u64) -> (FieldMask, FieldMask) {
         let (mut hidden, mut forgotten) = (FieldMask::default(), FieldMask::default());
+        // What was said before a purge says nothing of what came after it.
+        let gone = self.purge(entity, sequence).map_or(0, |purge| purge.sequence);
         for note in self.notes.get(entity).into_iter().flatten() {
-            if note.sequence <= sequence && (note.first..=note.last).contains(&number) {
+            if note.sequence > gone && note.sequence <= sequence && (note.first..=note.last).contains(&number)
+            {
                 match note.kind {
                     AnnotationKind::Hide => hidden = hidden.with(note.fields),
-                    AnnotationKind::Forget => forgotten = forgotten.with(note.fields),
-                    _ => hidden = hidden.without(note.fields),
+                    AnnotationKind::Show => hidden = hidden.without(note.fields),
+                    _ => forgotten = forgotten.with(note.fields),
                 }
             }
         }
         (hidden.without(forgotten), forgotten)
-    }
-
-    /// The commits of forgetting these fields of the revisions from `first` on, so many changes a commit at most; empty if there is
-    /// nothing to be done.
-    pub fn forgetting(&self, entity: &Bytes, first: u64, fields: FieldMask, most: usize) -> Vec<Commit> {
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        let mut open = false;
-        for rev in self.entities.get(entity).into_iter().flatten() {
-            let done = self.forgotten(entity, rev.number, u64::MAX).contains(fields);
-            let wanted = rev.number >= first && !done;
-            match ranges.last_mut() {
-                Some((_, last)) if wanted && open => *last = rev.number,
-                _ if wanted => ranges.push((rev.number, rev.number)),
-                _ => {}
-            }
-            open = wanted;
-        }
-        let mut sequence = self.end();
-        let commit = |ranges: &[(u64, u64)]| {
-            let first_sequence = sequence + 1;
-            let changes = ranges.iter().enumerate().map(|(i, (first, last))| {
-                sequence += 1;
-                Change::Note(Arc::new(Note {
-                    entity: entity.clone(),
-                    sequence,
-                    rest: (ranges.len() - 1 - i) as u32,
-                    kind: AnnotationKind::Forget,
-                    first: *first,
-                    last: *last,
-                    fields,
-                }))
-            });
-            Commit { first: first_sequence, changes: changes.collect(), sync: true }
-        };
-        ranges.chunks(most).map(commit).collect()
     }
 
     /// Changes behind `after` up to `last`, in order.

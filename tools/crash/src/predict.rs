@@ -6,7 +6,7 @@ use bytes::Bytes;
 use recension::limits::REPLAY_REVISIONS;
 use recension::{AnnotationKind, Digest, Entity, Expect, FieldMask, Flags, HeadState, Outcome};
 
-use crate::model::{Change, Commit, Model, Note, Rev};
+use crate::model::{Change, Commit, Model, Note, Purge, Rev};
 
 /// A change with everything filled in: what is really sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +26,10 @@ pub enum SentWhat {
         fields: FieldMask,
     },
     Require,
-    /// A transaction's read: the sequence of the head that was read, 0 for none.
+    /// A transaction's read: the sequence of the head, or of the purge, that was read; 0 for none.
     Read(u64),
+    /// The entity is purged; alone in its batch.
+    Purge,
 }
 
 impl std::fmt::Debug for SentWrite {
@@ -99,19 +101,35 @@ pub enum Predicted {
     Invalid,
 }
 
-fn state(rev: Option<&Arc<Rev>>) -> HeadState {
-    match rev {
-        None => HeadState::Absent,
-        Some(rev) if rev.tombstone => HeadState::Deleted(rev.number),
-        Some(rev) => HeadState::Live(rev.number),
-    }
+/// What an entity is on top of everything that was submitted.
+struct Stand {
+    revs: Vec<Arc<Rev>>,
+    purge: Option<Purge>,
 }
 
-fn meets(rev: Option<&Arc<Rev>>, expect: Expect) -> bool {
-    match expect {
-        Expect::Absent => rev.is_none(),
-        Expect::Head(number) => rev.is_some_and(|rev| rev.number == number),
-        _ => true,
+impl Stand {
+    fn state(&self) -> HeadState {
+        match (self.revs.last(), self.purge) {
+            (Some(rev), _) if rev.tombstone => HeadState::Deleted(rev.number),
+            (Some(rev), _) => HeadState::Live(rev.number),
+            (None, Some(purge)) => HeadState::Purged(purge.last),
+            (None, None) => HeadState::Absent,
+        }
+    }
+
+    fn meets(&self, expect: Expect) -> bool {
+        let state = self.state();
+        match expect {
+            Expect::Absent => state == HeadState::Absent,
+            Expect::Head(number) => state != HeadState::Absent && state.number() == number,
+            _ => true,
+        }
+    }
+
+    /// The sequence of what there is.
+    fn sequence(&self) -> u64 {
+        let head = self.revs.last().map(|rev| rev.sequence);
+        head.or(self.purge.map(|purge| purge.sequence)).unwrap_or(0)
     }
 }
 
@@ -123,33 +141,40 @@ impl Model {
         {
             return answer;
         }
-        let mut after = self.clone_heads(batch);
+        let mut after = self.stands(batch);
         let mut changes = Vec::new();
         let mut outcomes = Vec::new();
         let first = self.end() + 1;
         // Refusals of what is asked for come before refusals of what is expected: either may be answered.
         for sent in &batch.changes {
             let sequence = first + changes.len() as u64;
-            let mine = after.get_mut(&sent.entity);
-            let revs: &mut Vec<Arc<Rev>> = match mine {
-                Some(revs) => revs,
-                None => return Predicted::Invalid,
-            };
-            let head = revs.last().cloned();
-            let conflict = |head: Option<&Arc<Rev>>| Predicted::Conflict {
+            let Some(stand) = after.get_mut(&sent.entity) else { return Predicted::Invalid };
+            let head = stand.revs.last().cloned();
+            let conflict = |stand: &Stand| Predicted::Conflict {
                 entity: sent.entity.clone(),
-                actual: state(head),
-                rests_on: self.newest(&sent.entity).map_or(0, |rev| rev.sequence),
+                actual: stand.state(),
+                rests_on: self.rests_on(&sent.entity),
             };
             match &sent.what {
-                SentWhat::Require if meets(head.as_ref(), sent.expect) => outcomes.push(Outcome::Held),
-                SentWhat::Read(read)
-                    if meets(head.as_ref(), sent.expect)
-                        && head.as_ref().map_or(0, |head| head.sequence) == *read =>
-                {
+                SentWhat::Require if stand.meets(sent.expect) => outcomes.push(Outcome::Held),
+                SentWhat::Read(read) if stand.meets(sent.expect) && stand.sequence() == *read => {
                     outcomes.push(Outcome::Held)
                 }
-                SentWhat::Require | SentWhat::Read(_) => return conflict(head.as_ref()),
+                SentWhat::Require | SentWhat::Read(_) => return conflict(stand),
+                SentWhat::Purge if !stand.meets(sent.expect) => return conflict(stand),
+                SentWhat::Purge => {
+                    let Some(head) = head else { return Predicted::Invalid };
+                    outcomes.push(Outcome::Annotated { sequence });
+                    changes.push(Change::Note(Arc::new(Note {
+                        entity: sent.entity.clone(),
+                        sequence,
+                        rest: 0,
+                        kind: AnnotationKind::Purge,
+                        first: 1,
+                        last: head.number,
+                        fields: FieldMask::ALL,
+                    })));
+                }
                 SentWhat::Note { kind, first, last, fields } => {
                     if head.is_none() {
                         return Predicted::Invalid;
@@ -180,13 +205,13 @@ impl Model {
                     let put_before = changes.iter().any(|change| {
                         matches!(change, Change::Rev(entity, rev) if *entity == sent.entity && !rev.tombstone)
                     });
-                    if put_before && write.body == Body::Undelete && meets(head.as_ref(), sent.expect) {
-                        return Predicted::Invalid;
+                    if !stand.meets(sent.expect) {
+                        return conflict(stand);
                     }
-                    match fill(&mut rev, write, revs, head.as_ref(), sent.expect, hidden) {
-                        Filled::Invalid => return Predicted::Invalid,
-                        Filled::Conflict => return conflict(head.as_ref()),
-                        Filled::Yes => {}
+                    if put_before && write.body == Body::Undelete
+                        || !fill(&mut rev, write, &stand.revs, hidden)
+                    {
+                        return Predicted::Invalid;
                     }
                     let digest = rev.digest();
                     if write.if_changed
@@ -200,12 +225,14 @@ impl Model {
                         outcomes.push(Outcome::Unchanged { revision: head.number });
                         continue;
                     }
-                    let before = head.as_ref().map_or(0, |head| head.number);
+                    let before = stand.state().number();
                     let number = write.number.unwrap_or(before + 1);
                     if number <= before {
                         return Predicted::Invalid;
                     }
-                    (rev.number, rev.parent, rev.sequence) = (number, before, sequence);
+                    // What was purged is nobody's parent.
+                    let parent = head.as_ref().map_or(0, |head| head.number);
+                    (rev.number, rev.parent, rev.sequence) = (number, parent, sequence);
                     if let Some((at, _)) = &mut rev.address
                         && *at == 0
                     {
@@ -213,14 +240,14 @@ impl Model {
                     }
                     outcomes.push(Outcome::Written { revision: number, sequence });
                     let rev = Arc::new(rev);
-                    revs.push(rev.clone());
+                    stand.revs.push(rev.clone());
                     changes.push(Change::Rev(sent.entity.clone(), rev));
                 }
             }
         }
         if changes.is_empty() {
-            let newest = batch.changes.iter().filter_map(|sent| self.newest(&sent.entity));
-            return Predicted::Nothing(outcomes, newest.map(|rev| rev.sequence).max().unwrap_or(0));
+            let newest = batch.changes.iter().map(|sent| self.rests_on(&sent.entity));
+            return Predicted::Nothing(outcomes, newest.max().unwrap_or(0));
         }
         if !batch.run {
             let n = changes.len() as u32;
@@ -235,9 +262,16 @@ impl Model {
         Predicted::Commit(Commit { first, changes, sync: batch.sync }, outcomes)
     }
 
-    fn clone_heads(&self, batch: &SentBatch) -> std::collections::BTreeMap<Bytes, Vec<Arc<Rev>>> {
-        let names = batch.changes.iter().map(|sent| sent.entity.clone());
-        names.map(|name| (name.clone(), self.entities.get(&name).cloned().unwrap_or_default())).collect()
+    fn stands(&self, batch: &SentBatch) -> std::collections::BTreeMap<Bytes, Stand> {
+        let stand =
+            |name: &Bytes| Stand { revs: self.standing(name).to_vec(), purge: self.purge(name, u64::MAX) };
+        batch.changes.iter().map(|sent| (sent.entity.clone(), stand(&sent.entity))).collect()
+    }
+
+    /// The sequence of the head, or of the purge, that an answer about an entity rests on.
+    fn rests_on(&self, entity: &Bytes) -> u64 {
+        let head = self.newest(entity).map(|rev| rev.sequence);
+        head.or(self.purge(entity, u64::MAX).map(|purge| purge.sequence)).unwrap_or(0)
     }
 
     fn hidden_with(&self, entity: &Bytes, number: u64, more: impl Iterator<Item = Arc<Note>>) -> FieldMask {
@@ -262,7 +296,7 @@ impl Model {
                 outcomes.push(Outcome::Held);
                 continue;
             };
-            let revs = self.entities.get(&sent.entity).map_or(&[][..], |revs| revs);
+            let revs = self.standing(&sent.entity);
             let newest = &revs[revs.len().saturating_sub(REPLAY_REVISIONS as usize)..];
             let nth = seen.entry(&sent.entity).or_default();
             let Some(rev) = newest.iter().filter(|rev| rev.request == Some(id)).nth(*nth) else {
@@ -287,38 +321,23 @@ impl Model {
     }
 }
 
-enum Filled {
-    Yes,
-    Conflict,
-    Invalid,
-}
-
-/// Fills in the contents of a revision.
-fn fill(
-    rev: &mut Rev,
-    write: &SentWrite,
-    revs: &[Arc<Rev>],
-    head: Option<&Arc<Rev>>,
-    expect: Expect,
-    hidden: impl Fn(u64) -> bool,
-) -> Filled {
-    if !meets(head, expect) {
-        return Filled::Conflict;
-    }
+/// Fills in the contents of a revision; `false`: it cannot be.
+fn fill(rev: &mut Rev, write: &SentWrite, revs: &[Arc<Rev>], hidden: impl Fn(u64) -> bool) -> bool {
+    let head = revs.last();
     let from = match &write.body {
         Body::Revert(number) => match revs.iter().find(|rev| rev.number == *number) {
             Some(from) if !from.tombstone => Some(from),
-            _ => return Filled::Invalid,
+            _ => return false,
         },
-        Body::Undelete if !head.is_some_and(|head| head.tombstone) => return Filled::Invalid,
+        Body::Undelete if !head.is_some_and(|head| head.tombstone) => return false,
         Body::Undelete => match revs.iter().rev().find(|rev| !rev.tombstone) {
             Some(from) => Some(from),
-            None => return Filled::Invalid,
+            None => return false,
         },
         _ => None,
     };
     if from.is_some_and(|from| hidden(from.number)) {
-        return Filled::Invalid;
+        return false;
     }
     match &write.body {
         Body::Content(content) => (rev.content, rev.address) = (Some(content.clone()), Some((0, 0))),
@@ -335,7 +354,7 @@ fn fill(
             rev.content_type = from.content_type.clone();
         }
     }
-    Filled::Yes
+    true
 }
 
 /// For messages.

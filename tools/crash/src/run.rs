@@ -1,7 +1,6 @@
 //! Carrying out a script on a simulated machine, with the model beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use recension::codec::FileKind;
@@ -13,6 +12,7 @@ use recension::{
 };
 
 use crate::coverage::Coverage;
+use crate::linear::Histories;
 use crate::model::Model;
 use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
 use crate::predict::{Body, Predicted, Sent, SentBatch, SentWhat, name};
@@ -20,62 +20,22 @@ use crate::script::{At, Crash, CrashKind, Edit, End, Op, Round, Script, Want, Wr
 use crate::send;
 
 mod commits;
+mod erase;
+mod follow;
+mod history;
+mod limits;
 mod ops;
 mod recover;
+mod report;
+mod rounds;
 mod settled;
 mod short;
 
+pub use limits::limits_of;
+pub use report::{Report, run, run_with};
+
 /// The store's directory.
 pub const DIR: &str = "/db";
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct Report {
-    pub failure: Option<Failure>,
-    /// Over every call of the disk and every answer.
-    pub hash: u64,
-    pub coverage: Coverage,
-    /// The last calls of the disk, and the operations, for people.
-    pub story: Vec<String>,
-}
-
-/// Carries out a script.
-pub fn run(script: &Script) -> Report {
-    run_with(script, false)
-}
-
-/// The same; `verbose`: keeps the story.
-pub fn run_with(script: &Script, verbose: bool) -> Report {
-    let _ = recension::probe::take();
-    let mut world = World::new(script, verbose);
-    let result = catch_unwind(AssertUnwindSafe(|| world.script(script)));
-    let mut failure = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(failure)) => Some(failure),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
-            Some(Failure { oracle: "no panics", what: text.unwrap_or_default() })
-        }
-    };
-    let violations = world.machine.fs.violations();
-    if let (None, Some(violation)) = (&failure, violations.first()) {
-        failure = Some(Failure { oracle: "the disk's contract is kept", what: violation.to_string() });
-    }
-    world.coverage.faults(&world.machine.fs.stats());
-    world.coverage.probes();
-    let hash = mix(world.machine.fs.trace_hash(), world.hash);
-    world.machine.fs.power_off();
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        world.tickets.clear();
-        world.store = None;
-    }));
-    let mut story = std::mem::take(&mut world.story);
-    if verbose {
-        story.extend(world.machine.fs.trace().iter().map(ToString::to_string));
-    }
-    Report { failure, hash, coverage: world.coverage, story }
-}
 
 type Done = Result<(), Failure>;
 
@@ -83,6 +43,8 @@ struct Flight {
     ticket: Ticket,
     predicted: Predicted,
     batch: SentBatch,
+    /// In the histories.
+    call: u64,
 }
 
 /// A read point that is kept.
@@ -102,6 +64,12 @@ pub struct World {
     tickets: Vec<Flight>,
     held: Vec<Held>,
     cursors: Vec<u64>,
+    histories: Histories,
+    followers: Vec<recension::LiveChanges>,
+    /// A file of earlier, to come back under its name when it is gone.
+    old_file: Option<(String, Vec<u8>)>,
+    /// How many came back.
+    strays: u64,
     requests: BTreeMap<u8, SentBatch>,
     /// Checkpoints that were acknowledged, and what is in them.
     checkpoints: Vec<(String, Model)>,
@@ -138,6 +106,10 @@ impl World {
             tickets: Vec::new(),
             held: Vec::new(),
             cursors: Vec::new(),
+            histories: Histories::default(),
+            followers: Vec::new(),
+            old_file: None,
+            strays: 0,
             requests: BTreeMap::new(),
             checkpoints: Vec::new(),
             latched: false,
@@ -216,106 +188,6 @@ impl World {
         Allowed { io: self.errors || off || self.silent, corrupt: self.silent || dropped }
     }
 
-    fn script(&mut self, script: &Script) -> Done {
-        self.faults_on();
-        self.recover(&script.creation)?;
-        for round in &script.rounds {
-            if self.over {
-                break;
-            }
-            self.round(round)?;
-        }
-        if self.over {
-            return Ok(());
-        }
-        self.finish()
-    }
-
-    fn round(&mut self, round: &Round) -> Done {
-        if let End::Crash(Crash { at: Some(at), .. }) = round.end {
-            self.kill_at(at);
-        }
-        for op in &round.ops {
-            self.n += 1;
-            self.say(|| format!("{op:?}"));
-            self.op(op)?;
-            self.look_for_silent_damage();
-            if self.machine.fs.is_off() || self.over {
-                break;
-            }
-            self.after_op()?;
-        }
-        if self.over {
-            return Ok(());
-        }
-        self.n += 1;
-        self.end(round)
-    }
-
-    fn end(&mut self, round: &Round) -> Done {
-        let on = !self.machine.fs.is_off();
-        let kind = match round.end {
-            End::Crash(crash) => crash.kind,
-            End::Clean if on => {
-                self.reopen()?;
-                if !self.machine.fs.is_off() {
-                    return Ok(());
-                }
-                CrashKind::Power(recension::sim::CrashPolicy::POSIX)
-            }
-            End::Drop if on => {
-                self.say(|| "dropped".into());
-                self.drop_all();
-                return self.recover(&[]);
-            }
-            // The machine went off before.
-            _ => CrashKind::Power(recension::sim::CrashPolicy::POSIX),
-        };
-        if self.machine.fs.is_off() {
-            self.coverage.count("killed in the middle of work");
-        }
-        self.machine.fs.power_off();
-        self.drop_all();
-        self.crash(kind);
-        self.recover(&round.nested)
-    }
-
-    fn kill_at(&self, at: At) {
-        let fs = &self.machine.fs;
-        match at {
-            At::Change(n) => fs.kill_at_change(fs.changes() + n),
-            At::Sync(n) => fs.kill_at_sync(fs.syncs() + n),
-        }
-    }
-
-    fn crash(&mut self, kind: CrashKind) {
-        self.say(|| format!("{kind:?}"));
-        // A file system that failed to write its names needs more than a new process.
-        let kind = match self.machine.fs.has_lost_names() {
-            true if kind == CrashKind::Process => CrashKind::Power(recension::sim::CrashPolicy::POSIX),
-            _ => kind,
-        };
-        match kind {
-            CrashKind::Process => {
-                self.coverage.count("process kill");
-                self.machine = self.machine.process_kill();
-            }
-            CrashKind::Power(policy) => {
-                self.coverage.count("power cut");
-                self.power = true;
-                self.machine = self.machine.crash(&policy);
-            }
-        }
-    }
-
-    fn drop_all(&mut self) {
-        // Tickets that are dropped queue work; a machine that is off runs none.
-        self.tickets.clear();
-        self.held.clear();
-        self.store = None;
-        self.latched = false;
-    }
-
     fn store(&self) -> Store {
         self.store.clone().unwrap_or_else(|| panic!("the harness lost the store"))
     }
@@ -326,8 +198,7 @@ impl World {
     ) -> Result<R, Failure> {
         let store = self.store();
         let allowed = self.allowed();
-        let mut oracle = Oracle { store: &store, model: &mut self.model, allowed, errors: 0 };
-        let result = look(&mut oracle);
+        let result = look(&mut Oracle::new(&store, &mut self.model, allowed));
         self.look_for_silent_damage();
         match result {
             // What went wrong may have come of what went wrong under it just now.
@@ -372,39 +243,4 @@ fn failure_unless<R>(_: &World) -> Result<R, Failure> {
 
 fn excuse(failure: Failure) -> Done {
     if failure.oracle == EXCUSED { Ok(()) } else { Err(failure) }
-}
-
-/// See [`crate::script::Options::size`].
-pub fn limits_of(size: u8) -> Limits {
-    match size {
-        0 => Limits::TINY,
-        3 => Limits { memtable_bytes: 64 << 10, memtable_log_bytes: 256 << 10, ..limits_of(2) },
-        2 => Limits {
-            segment_bytes: 4 << 10,
-            segment_records: 12,
-            reserve_first: 1 << 10,
-            directory_block_records: 3,
-            memtable_bytes: 3 << 10,
-            memtable_log_bytes: 6 << 10,
-            block_rows: 3,
-            block_bytes: 128,
-            table_bytes: 512,
-            level1_bytes: 1 << 10,
-            level_ratio: 2,
-            manifest_bytes: 512,
-            ..Limits::TINY
-        },
-        _ => Limits {
-            segment_bytes: 64 << 10,
-            segment_records: 200,
-            memtable_bytes: 32 << 10,
-            table_bytes: 8 << 10,
-            ..Limits::TINY
-        },
-    }
-}
-
-/// For messages.
-pub fn state(head: HeadState) -> String {
-    head.to_string()
 }

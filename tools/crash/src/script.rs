@@ -2,6 +2,8 @@
 
 use recension::sim::{CrashPolicy, FaultKind};
 
+pub use crate::model::erase::Sharing;
+
 /// A whole run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
@@ -23,7 +25,7 @@ pub struct Options {
     pub map: bool,
     /// 0: [`recension::limits::Limits::TINY`]; 1: larger segments and tables; 2: far smaller ones; 3: those with a large memtable.
     pub size: u8,
-    /// Background jobs are stepped after each operation: 0 never, 1 now and then, 2 one, 3 all.
+    /// Background jobs are stepped after each operation: 0 never, 1 now and then, 2 one, 3 all, 4 all that flush and seal.
     pub jobs: u8,
 }
 
@@ -99,12 +101,34 @@ pub enum Op {
         skip: u8,
     },
     Checkpoint,
-    /// The last that many revisions and the head.
+    /// The last that many revisions and the head. `fields`: the lower four bits; with 16 equal contents are meant as well, with 32 it
+    /// is refused if there are any.
     Forget {
         entity: u8,
         back: u8,
         fields: u8,
     },
+    /// Everywhere, what is like the head of an entity.
+    ForgetAll {
+        like: u8,
+        by: By,
+        fields: u8,
+        sharing: Sharing,
+    },
+    /// What the last so many changes have superseded, but for so many older versions.
+    Retain {
+        keep: u8,
+        back: u8,
+        fields: u8,
+    },
+    Purge {
+        entity: u8,
+        expect: Want,
+    },
+    /// From outside, without the lock: goes on where it was, or begins so many changes back.
+    Follow(u8),
+    /// An old file is back under its name when the store is opened next.
+    Stray,
     Jobs(u8),
     Advance(u64),
     ClockJump(i64),
@@ -121,8 +145,17 @@ pub enum Op {
     Rot(Target),
     /// On a copy of the machine: opened for reading only.
     ReadOnly,
-    /// On a copy of the machine: a process kill, then the index is thrown away and made again from the log.
+    /// On a copy of the machine: a crash, then manifest and index are made again from the value files.
     Rebuild,
+    /// Closes, makes manifest and index anew, and opens.
+    Anew,
+}
+
+/// What makes revisions alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Author,
+    Digest,
 }
 
 /// Kinds of files.
@@ -137,11 +170,21 @@ pub enum Target {
     Pack,
     /// The directory itself.
     Names,
+    /// Checkpoints, and the directory that they are made in.
+    Copies,
 }
 
 impl Target {
-    pub const ALL: &[Self] =
-        &[Self::Any, Self::Segment, Self::Table, Self::Notes, Self::Manifest, Self::Pack, Self::Names];
+    pub const ALL: &[Self] = &[
+        Self::Any,
+        Self::Segment,
+        Self::Table,
+        Self::Notes,
+        Self::Manifest,
+        Self::Pack,
+        Self::Names,
+        Self::Copies,
+    ];
 
     /// What the paths of such files have in them.
     pub const fn part(self) -> &'static str {
@@ -153,6 +196,7 @@ impl Target {
             Self::Manifest => ".manifest",
             Self::Pack => ".pack",
             Self::Names => "/db",
+            Self::Copies => "/copies",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a script's relative words to what is really sent.
 
 use bytes::Bytes;
-use recension::{AnnotationKind, Batch, Draft, Expect, FieldMask, Flags, Hiding, Timestamp};
+use recension::{AnnotationKind, Batch, Draft, Expect, FieldMask, Flags, HeadState, Hiding, Timestamp};
 
 use crate::model::{Model, Rev};
 use crate::predict::{Body, Sent, SentBatch, SentWhat, SentWrite};
@@ -26,16 +26,8 @@ pub fn batch(write: &Write, model: &Model) -> SentBatch {
 
 pub fn sent(edit: &Edit, model: &Model) -> Sent {
     let name = entity(edit.entity);
-    let newest = model.newest(&name);
-    let number = newest.map_or(0, |rev| rev.number);
-    let expect = match edit.expect {
-        Want::Absent => Expect::Absent,
-        Want::Any => Expect::Any,
-        Want::Current if newest.is_none() => Expect::Absent,
-        Want::Current => Expect::Head(number),
-        Want::Stale => Expect::Head(number.saturating_sub(1)),
-        Want::Future => Expect::Head(number + 1),
-    };
+    let number = model.head_state(&name).number();
+    let expect = expected(edit.expect, &name, model);
     let range = |back: u8, open: bool| {
         let first = number.saturating_sub(u64::from(back)).max(1);
         (first, if open { recension::limits::REVISION_NUMBER_MAX } else { number.max(first) })
@@ -46,7 +38,7 @@ pub fn sent(edit: &Edit, model: &Model) -> Sent {
         What::Delete => write(Body::Tombstone, blank(0), None, false),
         What::Undelete => write(Body::Undelete, blank(0), None, false),
         What::Revert { back, if_changed } => {
-            let revs = model.entities.get(&name).map_or(&[][..], |revs| revs);
+            let revs = model.standing(&name);
             let at = revs.len().checked_sub(usize::from(*back) + 1);
             let number = at.and_then(|at| revs.get(at)).map_or(1_000_007, |rev| rev.number);
             write(Body::Revert(number), blank(0), None, *if_changed)
@@ -62,6 +54,19 @@ pub fn sent(edit: &Edit, model: &Model) -> Sent {
         What::Require => SentWhat::Require,
     };
     Sent { entity: name, expect, what }
+}
+
+/// What a write expects, in numbers.
+pub fn expected(want: Want, name: &Bytes, model: &Model) -> Expect {
+    let state = model.head_state(name);
+    match want {
+        Want::Absent => Expect::Absent,
+        Want::Any => Expect::Any,
+        Want::Current if state == HeadState::Absent => Expect::Absent,
+        Want::Current => Expect::Head(state.number()),
+        Want::Stale => Expect::Head(state.number().saturating_sub(1)),
+        Want::Future => Expect::Head(state.number() + 1),
+    }
 }
 
 fn write(body: Body, rev: Rev, number: Option<u64>, if_changed: bool) -> SentWhat {
@@ -167,7 +172,9 @@ pub fn real(batch: &SentBatch) -> recension::Result<Batch> {
     for sent in &batch.changes {
         out = match &sent.what {
             SentWhat::Write(write) => out.put(&sent.entity, sent.expect, draft(write))?,
-            SentWhat::Require | SentWhat::Read(_) => out.require(&sent.entity, sent.expect)?,
+            SentWhat::Require | SentWhat::Read(_) | SentWhat::Purge => {
+                out.require(&sent.entity, sent.expect)?
+            }
             SentWhat::Note { kind, first, last, fields } => {
                 let what = Hiding {
                     entity: sent.entity.to_vec(),

@@ -105,6 +105,10 @@ impl Swarm {
                 *runs as f64 * 100.0 / coverage.runs.max(1) as f64
             );
         }
+        println!("{:<40} {:>10}", "call that failed", "times");
+        for ((op, kind), n) in &coverage.failed_calls {
+            println!("{:<40} {n:>10}", format!("{op:?}: {}", kind.name()));
+        }
         println!("{:<40} {:>10} {:>8}", "place in the engine", "times", "% seeds");
         for (probe, (n, runs)) in &coverage.probes {
             println!("{probe:<40} {n:>10} {:>8.1}", *runs as f64 * 100.0 / coverage.runs.max(1) as f64);

@@ -32,7 +32,28 @@ impl Oracle<'_> {
                     format!("{what}: {change:?} instead of {wanted:?}"),
                 );
             }
+            let entity = match wanted {
+                Change::Rev(entity, _) => entity,
+                Change::Note(note) => &note.entity,
+            };
+            let gone = self.model.purged_now(entity).is_some_and(|purge| purge.sequence > wanted.sequence());
             match (&change.kind, wanted) {
+                (ChangeKind::Purged, _) if gone => {}
+                (ChangeKind::Annotation(found), Change::Note(note)) if note.kind == AnnotationKind::Purge => {
+                    let name = recension::model::purged_name(&self.store.id(), entity);
+                    if (found.kind, &found.entity, found.last) != (note.kind, &name, note.last) {
+                        return failure(
+                            "the feed is the commit order",
+                            format!("{what}: {found:?} for {note:?}"),
+                        );
+                    }
+                }
+                (found, _) if gone => {
+                    return failure(
+                        "forgotten is forgotten",
+                        format!("{what}: {found:?} of a purged entity"),
+                    );
+                }
                 (ChangeKind::Revision(revision), Change::Rev(entity, rev)) => {
                     if rng.one_in(4) || !self.model.times.contains_key(&rev.sequence) {
                         self.revision(entity, revision, rev)?;
@@ -51,8 +72,10 @@ impl Oracle<'_> {
                         && (found.first, found.last, found.kind, found.fields)
                             == (note.first, note.last, note.kind, note.fields)
                         && found.actor == "crash"
-                        && (found.reason == format!("{}", note.first)
-                            || note.kind == recension::AnnotationKind::Forget);
+                        && match note.kind.erases() {
+                            true => found.reason == "a run",
+                            false => found.reason == note.first.to_string(),
+                        };
                     if !same {
                         return failure(
                             "the feed is the commit order",

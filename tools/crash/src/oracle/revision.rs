@@ -124,7 +124,15 @@ impl Oracle<'_> {
         rev: Option<&std::sync::Arc<Rev>>,
     ) -> Checked {
         match (head, rev) {
-            (Head::Absent, None) => Ok(()),
+            (Head::Absent, None) if self.model.purged_now(entity).is_none() => Ok(()),
+            (Head::Purged(last), None)
+                if self.model.purged_now(entity).is_some_and(|purge| purge.last == *last) =>
+            {
+                Ok(())
+            }
+            (_, None) if self.model.purged_now(entity).is_some() => {
+                failure("forgotten is forgotten", format!("{what}: {head:?} of a purged entity"))
+            }
             (Head::Live(revision), Some(rev)) if !rev.tombstone => self.light(entity, revision, rev),
             (Head::Deleted(revision), Some(rev)) if rev.tombstone => self.light(entity, revision, rev),
             (found, wanted) => failure(
@@ -163,7 +171,15 @@ impl Oracle<'_> {
         let at = self.store.published();
         let what = format!("revision {} of {}, found earlier", revision.number(), name(&entity));
         let rev = self.model.at(&entity, at).iter().find(|rev| rev.sequence == revision.sequence()).cloned();
-        let Some(rev) = rev else { return Ok(()) };
+        let Some(rev) = rev else {
+            // Purged since.
+            return match self.take(&what, revision.content())? {
+                Some(Content::Present(bytes)) => {
+                    failure("forgotten is forgotten", format!("{what}: {} of a purged entity", short(&bytes)))
+                }
+                _ => Ok(()),
+            };
+        };
         let Some(content) = &rev.content else { return Ok(()) };
         let (hidden, forgotten) = self.model.withheld(&entity, rev.number, at);
         let wanted = match () {

@@ -39,7 +39,9 @@ impl World {
             Err(error) => return failure("a batch can be made", error.to_string()),
         };
         let durability = if batch.sync { Durability::Sync } else { Durability::Buffered };
+        let call = self.begin(&batch);
         let result = self.store().commit_with(real, durability);
+        self.ended(call, &batch, &result);
         if let Predicted::Commit(commit, _) = &predicted {
             // In flight when it latched: it may have a number.
             let unknown = matches!(&result, Err(error) if error.kind() == ErrorKind::Latched) && !was_latched;
@@ -57,15 +59,20 @@ impl World {
             Err(error) => return failure("a batch can be made", error.to_string()),
         };
         let durability = if batch.sync { Durability::Sync } else { Durability::Buffered };
+        let call = self.begin(&batch);
         match self.store().submit(real, durability) {
             Ok(ticket) => {
                 if let Predicted::Commit(commit, _) = &predicted {
                     self.model.reserve(commit.clone());
                 }
-                self.tickets.push(Flight { ticket, predicted, batch });
+                self.tickets.push(Flight { ticket, predicted, batch, call });
                 Ok(())
             }
-            Err(error) => self.answered(&batch, &predicted, Err(error), false),
+            Err(error) => {
+                let result = Err(error);
+                self.ended(call, &batch, &result);
+                self.answered(&batch, &predicted, result, false)
+            }
         }
     }
 
@@ -73,8 +80,9 @@ impl World {
         if at >= self.tickets.len() {
             return Ok(());
         }
-        let Flight { ticket, predicted, batch } = self.tickets.remove(at);
+        let Flight { ticket, predicted, batch, call } = self.tickets.remove(at);
         let result = ticket.wait();
+        self.ended(call, &batch, &result);
         self.answered(&batch, &predicted, result, true)
     }
 
@@ -192,17 +200,22 @@ impl World {
                 Ok(head) => head,
                 Err(error) => return self.excused("a read of a transaction", &error),
             };
+            self.see_head(&name, &head);
             let rev = self.model.at(&name, at).last();
+            let purge = self.model.purged_now(&name);
             let same = match (&head, rev) {
-                (Head::Absent, None) => true,
+                (Head::Absent, None) => purge.is_none(),
+                (Head::Purged(last), None) => purge.is_some_and(|purge| purge.last == *last),
                 (head, Some(rev)) => head.revision().is_some_and(|it| it.sequence() == rev.sequence),
                 _ => false,
             };
             if !same {
                 return failure("snapshots are right", format!("a transaction at {at} sees {head:?}"));
             }
-            let expect = rev.map_or(Expect::Absent, |rev| Expect::Head(rev.number));
-            seen.insert(name, (rev.map_or(0, |rev| rev.sequence), expect));
+            let stands = rev.map(|rev| (rev.sequence, rev.number));
+            let stands = stands.or(purge.map(|purge| (purge.sequence, purge.last)));
+            let expect = stands.map_or(Expect::Absent, |(_, number)| Expect::Head(number));
+            seen.insert(name, (stands.map_or(0, |(sequence, _)| sequence), expect));
         }
         if let Some(edit) = between {
             let write = Write { edits: vec![edit.clone()], sync, request: None, run: false };
@@ -233,7 +246,9 @@ impl World {
         let mut predicted = self.model.predict(&batch);
         let was_latched = self.latched;
         let durability = if sync { Durability::Sync } else { Durability::Buffered };
+        let call = self.begin(&batch);
         let result = transaction.commit(durability);
+        self.ended(call, &batch, &result);
         if let Predicted::Commit(commit, outcomes) = &mut predicted {
             outcomes.drain(..guards);
             let unknown = matches!(&result, Err(error) if error.kind() == ErrorKind::Latched) && !was_latched;
@@ -254,7 +269,7 @@ fn depends(batch: &SentBatch) -> bool {
         SentWhat::Write(write) => {
             matches!(write.body, Body::Revert(_) | Body::Undelete) || write.number.is_some()
         }
-        SentWhat::Note { .. } => true,
+        SentWhat::Note { .. } | SentWhat::Purge => true,
         _ => false,
     })
 }

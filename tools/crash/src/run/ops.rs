@@ -1,5 +1,7 @@
 //! One operation after the other, and what may be answered.
 
+use recension::env::JobClass;
+
 use super::*;
 
 impl World {
@@ -30,6 +32,10 @@ impl World {
             0 => 0,
             1 => self.rng().below(3) / 2 * 3,
             2 => 1,
+            4 => {
+                while self.machine.jobs.step_class(JobClass::Flush) {}
+                0
+            }
             _ => 100,
         };
         self.machine.jobs.run_until_idle(steps);
@@ -75,6 +81,7 @@ impl World {
                             return failure("sync makes durable", format!("{durable} of {target}"));
                         }
                         self.model.observe(target, target);
+                        self.histories.synced();
                         Ok(())
                     }
                     false => Ok(()),
@@ -105,7 +112,12 @@ impl World {
                 Ok(())
             }
             Op::Checkpoint => self.checkpoint(),
-            Op::Forget { entity: n, back, fields } => self.forget(*n, *back, *fields),
+            Op::Forget { .. } | Op::ForgetAll { .. } | Op::Retain { .. } | Op::Purge { .. } => self.erase(op),
+            Op::Follow(back) => self.follow(*back),
+            Op::Stray => {
+                self.keep_old_file();
+                Ok(())
+            }
             Op::Jobs(n) => {
                 self.machine.jobs.run_until_idle(u64::from(*n));
                 Ok(())
@@ -119,9 +131,13 @@ impl World {
                 Ok(())
             }
             Op::Reopen => self.reopen(),
+            Op::Anew => self.anew(),
             Op::Read(n) => {
                 let name = entity(*n);
                 let at = self.store().published();
+                if let Ok(head) = self.store().head(&name) {
+                    self.see_head(&name, &head);
+                }
                 self.with_oracle(|oracle| {
                     oracle.head(&name)?;
                     oracle.history(&name, at)
@@ -223,7 +239,7 @@ impl World {
     }
 
     pub(super) fn checkpoint(&mut self) -> Done {
-        let dir = format!("/checkpoint{}", self.n);
+        let dir = format!("/copies/{}", self.n);
         let result = self.store().checkpoint(&dir);
         match result {
             Err(error) => self.excused("checkpoint", &error),
@@ -238,53 +254,6 @@ impl World {
                 self.checkpoints.push((dir, model));
                 Ok(())
             }
-        }
-    }
-
-    /// Destroys fields of an entity's newest revisions.
-    fn forget(&mut self, n: u8, back: u8, fields: u8) -> Done {
-        self.wait_all()?;
-        let name = entity(n);
-        let fields = recension::FieldMask(fields);
-        if self.model.at(&name, self.store().published()).is_empty() {
-            return Ok(());
-        }
-        let first = match self.model.entities.get(&name) {
-            Some(revs) => revs[revs.len().saturating_sub(usize::from(back) + 1)..][0].number,
-            None => return Ok(()),
-        };
-        let last = self.model.newest(&name).map_or(first, |rev| rev.number);
-        let most = (self.limits().segment_records as usize / 4).clamp(1, 512);
-        let commits = self.model.forgetting(&name, first, fields, most);
-        let wanted = recension::Forgetting::revisions(&name, first, last)
-            .fields(fields)
-            .sharing(recension::Sharing::Leave)
-            .actor("crash")
-            .reason("a run");
-        let was_latched = self.latched;
-        let mut go_on = |_: &'static str, _: u64, _: u64| true;
-        let result = self.store().forget(&wanted, &mut recension::Progress::new(&mut go_on));
-        let published = self.store().published();
-        let end = commits.last().map_or(0, crate::model::Commit::last);
-        for commit in commits {
-            let unknown = matches!(&result, Err(error) if error.kind() == ErrorKind::Latched) && !was_latched;
-            if result.is_ok() || unknown || commit.last() <= published {
-                self.model.reserve(commit);
-            }
-        }
-        match result {
-            Ok(report) if report.sequence != end => {
-                failure("forgotten is forgotten", format!("{report:?}, but it should end at {end}"))
-            }
-            Ok(report) => {
-                self.note(report.sequence);
-                self.coverage.count(if end > 0 { "forgotten" } else { "nothing to forget" });
-                if end > 0 {
-                    self.model.observe(end, end);
-                }
-                Ok(())
-            }
-            Err(error) => self.excused("a commit", &error),
         }
     }
 

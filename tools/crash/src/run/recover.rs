@@ -14,6 +14,7 @@ impl World {
             self.machine.fs.power_off();
             self.crash(CrashKind::Process);
         }
+        self.put_back_old_file();
         let store = loop {
             let crash = nested.next();
             if let Some(Crash { at: Some(at), .. }) = crash {
@@ -86,13 +87,14 @@ impl World {
         if report.replayed > 0 {
             self.coverage.count("replayed");
         }
-        if !report.lost.is_empty() && !self.silent {
+        if !report.lost.is_empty() && !self.silent && self.strays == 0 {
             return failure("no file is unknown", format!("{:?}", report.lost));
         }
         self.coverage.count("recovered");
         self.power = false;
         self.sync_errors = self.count_sync_errors();
         self.store = Some(store);
+        self.see_heads();
         self.verify(Depth::Usual)?;
         self.tidy()?;
         for cursor in std::mem::take(&mut self.cursors) {
@@ -106,13 +108,14 @@ impl World {
     /// What has come back, against what is owed.
     pub(super) fn observe_open(&mut self, store: &Store) -> Done {
         let last = store.published();
+        // What a failed sync left behind is not even the process's any more: the page cache lies, and nobody believes it.
+        let process = !self.power && self.sync_errors == self.count_sync_errors();
+        self.histories.crash(!process);
         self.say(|| format!("opened at {last}, cuts {:?}", store.open_report().cuts));
         self.note(last);
         if store.durable() != last {
             return failure("what is recovered is durable", format!("{} of {last}", store.durable()));
         }
-        // What a failed sync left behind is not even the process's any more: the page cache lies, and nobody believes it.
-        let process = !self.power && self.sync_errors == self.count_sync_errors();
         let owed = if process { self.model.owed_to_process } else { self.model.owed };
         if last < owed && !self.silent {
             let what = format!("{last} came back, {owed} was acknowledged");
@@ -146,11 +149,71 @@ impl World {
         Ok(())
     }
 
+    /// Keeps a copy of a finished file.
+    pub(super) fn keep_old_file(&mut self) {
+        let finished = |path: &String| {
+            path.starts_with("/db/") && [".tab", ".kv", ".pack"].iter().any(|kind| path.ends_with(kind))
+        };
+        let files: Vec<String> = self.machine.fs.files().into_iter().filter(finished).collect();
+        if let Some(path) = self.rng().pick(&files)
+            && self.old_file.is_none()
+            && let Ok(bytes) = self.machine.fs.read_file(path)
+        {
+            self.old_file = Some((path.clone(), bytes));
+        }
+    }
+
+    /// Somebody restores a file that the store has no use for any more.
+    fn put_back_old_file(&mut self) {
+        let Some((path, bytes)) = self.old_file.take() else { return };
+        if self.machine.fs.files().contains(&path) {
+            self.old_file = Some((path, bytes));
+        } else if self.machine.fs.write_file(&path, &bytes).is_ok() {
+            self.say(|| format!("{path} is back"));
+            self.strays += 1;
+            self.coverage.count("old file came back");
+        }
+    }
+
     pub(super) fn count_sync_errors(&self) -> u64 {
         self.machine.fs.stats().count(FaultKind::SyncError)
     }
 
     pub(super) fn reopen(&mut self) -> Done {
+        self.close()?;
+        if self.machine.fs.is_off() {
+            return Ok(());
+        }
+        self.drop_all();
+        self.recover(&[])
+    }
+
+    /// Closed, manifest and index made anew, opened.
+    pub(super) fn anew(&mut self) -> Done {
+        self.close()?;
+        if self.machine.fs.is_off() {
+            return Ok(());
+        }
+        self.drop_all();
+        let result = self.builder(DIR).rebuild(recension::RebuildMode::Apply);
+        self.look_for_silent_damage();
+        if self.machine.fs.is_off() {
+            return Ok(());
+        }
+        match result {
+            Ok(_) => self.coverage.count("rebuilt in place"),
+            Err(error) => {
+                self.say(|| format!("rebuild: {error}"));
+                let trouble = self.errors || self.limited || self.silent;
+                if !trouble {
+                    return failure("the index can be made again from the log", error.to_string());
+                }
+            }
+        }
+        self.recover(&[])
+    }
+
+    fn close(&mut self) -> Done {
         let store = self.store();
         let closed = store.close();
         self.note(u64::from(closed.is_ok()));
@@ -165,10 +228,6 @@ impl World {
                 }
             }
         }
-        if self.machine.fs.is_off() {
-            return Ok(());
-        }
-        self.drop_all();
-        self.recover(&[])
+        Ok(())
     }
 }

@@ -3,7 +3,9 @@
 use recension::sim::{CrashPolicy, FaultKind, Grain, LengthRule, LostAs, Order, Rate};
 
 use super::value::Value;
-use crate::script::{At, Crash, CrashKind, Edit, End, Op, Options, Put, Target, Want, What, Write};
+use crate::script::{
+    At, By, Crash, CrashKind, Edit, End, Op, Options, Put, Sharing, Target, Want, What, Write,
+};
 
 pub trait Read: Sized {
     fn read(value: &Value) -> Result<Self, String>;
@@ -120,20 +122,25 @@ choices! {
     CrashKind [Process] [Power] []
     End [Clean Drop] [Crash] []
     Want [Absent Any Current Stale Future] [] []
-    Target [Any Segment Table Notes Manifest Pack Names] [] []
+    Target [Any Segment Table Notes Manifest Pack Names Copies] [] []
     What [Withheld Delete Undelete Require] [Put] [
         Revert { back, if_changed }
         Hide { back, open, fields }
         Show { back, open, fields }
     ]
-    Op [WaitAll WaitOne DropOne Sync Flush Checkpoint Reopen Verify Hold Evict ReadOnly Rebuild]
-        [Commit Submit Retry Jobs Advance ClockJump Read Feed Room Rot]
+    Op [WaitAll WaitOne DropOne Sync Flush Checkpoint Reopen Verify Hold Evict ReadOnly Rebuild Anew Stray]
+        [Commit Submit Retry Jobs Advance ClockJump Read Feed Room Rot Follow]
         [
             Transaction { reads, writes, between, sync }
             Compact { full, stop }
             Fault { kind, on, skip }
             Forget { entity, back, fields }
+            ForgetAll { like, by, fields, sharing }
+            Retain { keep, back, fields }
+            Purge { entity, expect }
         ]
+    By [Author Digest] [] []
+    Sharing [Refuse Include Leave] [] []
     Grain [Whole Page Sector Byte] [] []
     Order [Prefix Subset] [] []
     LengthRule [WithData Apart] [] []
