@@ -79,6 +79,36 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     ("old manifest not durable", "a manifest is replaced before it is durable itself"),
     ("filter has a false negative", "one entity of a table is not in its filter"),
+    (
+        "purge not asked by the feed",
+        "the feed gives out what was hidden and forgotten of an entity that was purged since",
+    ),
+    (
+        "annotations outlive a purge",
+        "what was hidden or forgotten before a purge is so of the revisions after it",
+    ),
+    ("purge only in memory", "purges that tables know of are not asked for"),
+    ("numbers begin again after a purge", "a purged name that is used again starts with revision 1"),
+    ("time begins again after a purge", "effective times of a purged name that is used again may go back"),
+    ("retention keeps one too few", "of the older versions that are to be kept the oldest is forgotten"),
+    (
+        "shared contents not looked for",
+        "a content that other revisions have is forgotten for some and stays with the others, unasked",
+    ),
+    ("live feed ahead of the promise", "a follower is given what is not durable"),
+    (
+        "live feed misses what was sealed meanwhile",
+        "a follower does not look for what became a pack while it waited",
+    ),
+    (
+        "live feed misses what is hidden later",
+        "a follower shows what was hidden behind the place where it is",
+    ),
+    ("rebuild keeps the flush mark", "a rebuilt manifest says that everything is in tables, and has none"),
+    (
+        "rebuild leaves out what is half merged",
+        "what a merge that is half done leaves of its sources is not used by a rebuild",
+    ),
 ];
 
 // Of the thread: the simulator runs a whole machine, background work included, on the thread that steps it, so several machines with

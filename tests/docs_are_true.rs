@@ -222,6 +222,18 @@ fn every_rule_has_a_test_or_says_that_it_has_none() {
 }
 
 #[test]
+fn every_planted_mistake_stands_beside_the_rule_that_it_breaks() {
+    let text = read("docs/invariants.md");
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| rule"));
+    let cells = rows.filter_map(|row| row.trim().trim_matches('|').split('|').nth(4).map(str::to_owned));
+    let named: BTreeSet<String> = cells.flat_map(|cell| code_spans(&cell)).collect();
+    let known: BTreeSet<String> =
+        recension::planted::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(named.difference(&known).next(), None, "no such planted mistake");
+    assert_eq!(known.difference(&named).next(), None, "a planted mistake that breaks no rule");
+}
+
+#[test]
 fn the_options_and_their_defaults_are_those_of_the_code() {
     let documented = table("docs/operations.md", "Options");
     let mut code = debug_fields(&format!("{:?}", Options::default()));

@@ -168,7 +168,8 @@ impl Iterator for Changes {
                 let kind = match logged.change {
                     Logged::Annotation(annotation) => {
                         let purge = self.inner.purge(annotation.entity.as_bytes())?;
-                        match purge.is_some_and(|purge| purge.sequence > logged.sequence) {
+                        let purged = purge.is_some_and(|purge| purge.sequence > logged.sequence);
+                        match purged && !planted!("purge not asked by the feed") {
                             true => ChangeKind::Purged,
                             false => ChangeKind::Annotation(annotation),
                         }

@@ -42,8 +42,11 @@ impl HeadInfo {
         Self {
             sequence: purge.sequence,
             until: purge.sequence,
-            number: purge.last,
-            effective_time: purge.effective_time,
+            number: if planted!("numbers begin again after a purge") { 0 } else { purge.last },
+            effective_time: match planted!("time begins again after a purge") {
+                true => i64::MIN,
+                false => purge.effective_time,
+            },
             ..Self::ABSENT
         }
     }

@@ -405,6 +405,10 @@ impl Found {
             holders: old.holders,
             options: old.options,
             kept: old.kept,
+            flushed: match planted!("rebuild keeps the flush mark") {
+                true => old.flushed,
+                false => BTreeMap::default(),
+            },
             ..State::default()
         }
     }

@@ -102,7 +102,9 @@ pub fn dissect_segment(
     Ok(walk.out)
 }
 
-/// What a manifest would say of a sealed segment: for rebuilding and repairing. `None` if it has no valid trailer.
+/// What a manifest would say of a sealed segment: for rebuilding and repairing. `None` if it has no valid trailer, or one that stands
+/// behind something else than what was to be sealed: a crash in the middle of sealing may leave the trailer without all of the tail in
+/// front of it. Then the frames are the segment, and it is sealed again.
 ///
 /// # Errors
 /// `Corrupt` if the header is damaged; `Unsupported`, `Io`.
@@ -113,8 +115,12 @@ pub fn describe_segment(file: &dyn File, path: &Path) -> Result<(SegmentHeader, 
     let common = FileHeader::decode(path, start)?;
     let header = SegmentHeader::decode(path, start, &common.store, common.id)?;
     let trailer = super::seal::read_trailer(file, path, &header)?;
-    let info = trailer.map(|trailer| info(file, path, common.id, &trailer)).transpose()?;
-    Ok((header, info))
+    match trailer {
+        Some(trailer) if super::seal::tail_is_whole(file, path, &trailer)? => {
+            Ok((header, Some(info(file, path, common.id, &trailer)?)))
+        }
+        _ => Ok((header, None)),
+    }
 }
 
 impl Walk<'_> {

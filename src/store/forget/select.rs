@@ -145,7 +145,7 @@ impl Inner {
                     }
                 }
             }
-            if others.is_empty() {
+            if others.is_empty() || planted!("shared contents not looked for") {
                 return Ok(());
             }
             if sharing == Sharing::Refuse {
@@ -188,7 +188,8 @@ impl Inner {
         let Some(superseded) = view.rows(entity, &old, Order::Descending).nth(1).transpose()? else {
             return Ok(None);
         };
-        let below = usize::try_from(keep.saturating_add(1)).unwrap_or(usize::MAX);
+        let keep = if planted!("retention keeps one too few") { keep } else { keep.saturating_add(1) };
+        let below = usize::try_from(keep).unwrap_or(usize::MAX);
         let Some(beyond) = view.rows(entity, &now, Order::Descending).nth(below).transpose()? else {
             return Ok(None);
         };

@@ -8,8 +8,7 @@ use recension::{AnnotationKind, Digest, EntityRange, ErasureMode, FieldMask, For
 impl World {
     pub(super) fn erase(&mut self, op: &Op) -> Done {
         // What is in flight may or may not be there yet when it is made out what is meant. Where numbers say it, it is made out again.
-        let numbered = matches!(op, Op::Forget { .. });
-        if !numbered || self.rng().one_in(2) {
+        if !self.may_be_early(op) || self.rng().one_in(2) {
             self.wait_all()?;
         }
         match op {
@@ -23,6 +22,18 @@ impl World {
             Op::Purge { entity, expect } => self.purge(*entity, *expect),
             _ => Ok(()),
         }
+    }
+
+    /// Whether numbers say what is meant, and some of that is published already.
+    fn may_be_early(&self, op: &Op) -> bool {
+        let Op::Forget { entity: n, back, fields } = op else { return false };
+        let (name, published) = (entity(*n), self.store().published());
+        let revs = self.model.standing(&name);
+        let meant = revs.get(revs.len().saturating_sub(usize::from(*back) + 1)..).unwrap_or_default();
+        meant.iter().any(|rev| {
+            let gone = self.model.forgotten(&name, rev.number, u64::MAX);
+            rev.sequence + u64::from(rev.rest) <= published && !gone.contains(FieldMask(fields & 15))
+        })
     }
 
     /// Destroys fields of an entity's newest revisions.

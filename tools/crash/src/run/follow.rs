@@ -80,12 +80,13 @@ impl World {
                     if covers.contains(field) { None } else { value.clone() }
                 };
                 // It reads ahead: what is written and not visible yet may count already.
-                let withheld =
-                    [published, self.model.end()].map(|at| self.model.withheld(name, rev.number, at));
+                let end = self.model.end().max(published);
+                let may_be = (published..=end)
+                    .any(|at| self.model.withheld(name, rev.number, at) == (*hidden, *forgotten));
                 !gone
                     && entity.as_bytes() == &name[..]
                     && (row.number, row.parent) == (rev.number, rev.parent)
-                    && withheld.contains(&(*hidden, *forgotten))
+                    && may_be
                     && fields.author == shown(recension::FieldMask::AUTHOR, &rev.author)
                     && fields.comment == shown(recension::FieldMask::COMMENT, &rev.comment)
             }

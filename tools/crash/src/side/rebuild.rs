@@ -39,11 +39,10 @@ fn from_value_files(world: &mut World, keeps_manifest: bool, rng: &mut Prng) -> 
     }
     for _ in 0..rng.below(3) {
         machine.fs.kill_at_change(machine.fs.changes() + rng.below(40) + 1);
-        let result = builder(world, &machine).rebuild(RebuildMode::Apply);
+        drop(builder(world, &machine).rebuild(RebuildMode::Apply));
         if !machine.fs.is_off() {
             machine.fs.kill_never();
-            rebuilt(result)?;
-            continue;
+            break;
         }
         world.coverage.count("rebuild interrupted");
         machine = match rng.one_in(2) {
@@ -54,7 +53,13 @@ fn from_value_files(world: &mut World, keeps_manifest: bool, rng: &mut Prng) -> 
             }
         };
     }
-    rebuilt(builder(world, &machine).rebuild(RebuildMode::Apply))?;
+    match builder(world, &machine).rebuild(RebuildMode::Apply) {
+        // A store that never held anything that had to stay.
+        Err(error) if error.kind() == recension::ErrorKind::Invalid && power && world.model.owed == 0 => {
+            return Ok(());
+        }
+        other => rebuilt(other)?,
+    }
     world.coverage.count("rebuilt from value files");
     let store = match builder(world, &machine).open() {
         Ok(store) => store,
