@@ -90,6 +90,11 @@ impl World {
         );
         let obsolete: BTreeSet<String> =
             state.obsolete.iter().map(|(id, kind)| format!("{DIR}/{}", id.file_name(*kind))).collect();
+        // What was given up on a full disk, or because of an error, is cleared away at the next opening at the latest.
+        let given_up: BTreeSet<String> = match self.limited || self.errors {
+            true => state.intents.iter().map(|(id, kind)| format!("{DIR}/{}", id.file_name(*kind))).collect(),
+            false => BTreeSet::new(),
+        };
         let (mut segments, mut manifests) = (0, 0);
         let files = self.machine.fs.files();
         for path in files.iter().filter(|path| path.starts_with(&format!("{DIR}/"))) {
@@ -105,7 +110,7 @@ impl World {
                 continue;
             }
             match path.rsplit('.').next() {
-                _ if obsolete.contains(path) => {}
+                _ if obsolete.contains(path) || given_up.contains(path) => {}
                 Some("seg") => segments += 1,
                 Some("manifest") => manifests += 1,
                 _ if self.strays > 0 && path.contains("/lost/") => {}
@@ -134,7 +139,7 @@ impl World {
         // On a disk that was full, packing waits for half a second.
         let packs = if self.limited { 0 } else { stats.packs_waiting.0 };
         let waiting = (stats.memtables_waiting, packs);
-        if waiting != (0, 0) || !state.intents.is_empty() {
+        if waiting != (0, 0) || state.intents.len() > given_up.len() {
             let what = format!("memtables and segments to pack: {waiting:?}, intents {:?}", state.intents);
             return failure("work comes to an end", what);
         }
