@@ -215,3 +215,26 @@ fn a_store_made_anew_is_the_same_behind_the_file_headers_after_a_full_compaction
         }
     }
 }
+
+#[test]
+fn a_segment_whose_seal_was_torn_is_made_anew_from_its_frames() {
+    let base = SimEnv::new(5);
+    let store = builder(&base).open().unwrap();
+    write(&store, 0..90);
+    base.jobs.run_until_idle(1000);
+    let before = told(&store);
+    store.close().unwrap();
+    let state = recension::manifest::read_state(&base.env(), "/store".as_ref()).unwrap();
+    let sealed: Vec<_> = state.value_files.values().collect();
+    assert!(sealed.len() > 1, "{sealed:?}");
+    for info in sealed {
+        for back in [170, 250] {
+            let env = base.fork().process_kill();
+            let path = format!("/store/{}", info.id.file_name(info.kind));
+            env.fs.flip_bit(&path, info.len - back, 3).unwrap();
+            keep_value_files_only(&env);
+            builder(&env).rebuild(RebuildMode::Apply).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert_eq!(told(&builder(&env).open().unwrap()), before, "{path}, {back} bytes from its end");
+        }
+    }
+}

@@ -52,6 +52,8 @@ impl World {
             Op::Retry(n) => match self.requests.get(n).cloned() {
                 Some(batch) => {
                     self.settle_notes(&batch)?;
+                    // Whether what is in flight counts among the newest revisions that are looked at is open.
+                    self.wait_all()?;
                     self.send(batch)
                 }
                 None => Ok(()),
