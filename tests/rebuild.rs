@@ -220,7 +220,7 @@ fn a_store_made_anew_is_the_same_behind_the_file_headers_after_a_full_compaction
 fn a_segment_whose_seal_was_torn_is_made_anew_from_its_frames() {
     let base = SimEnv::new(5);
     let store = builder(&base).open().unwrap();
-    write(&store, 0..90);
+    write(&store, 0..180);
     base.jobs.run_until_idle(1000);
     let before = told(&store);
     store.close().unwrap();
@@ -228,7 +228,7 @@ fn a_segment_whose_seal_was_torn_is_made_anew_from_its_frames() {
     let sealed: Vec<_> = state.value_files.values().collect();
     assert!(sealed.len() > 1, "{sealed:?}");
     for info in sealed {
-        for back in [170, 250] {
+        for back in [300, 1000] {
             let env = base.fork().process_kill();
             let path = format!("/store/{}", info.id.file_name(info.kind));
             env.fs.flip_bit(&path, info.len - back, 3).unwrap();

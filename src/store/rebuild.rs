@@ -377,11 +377,13 @@ impl Found {
     ) -> State {
         let old = old.unwrap_or_default();
         let mut obsolete = BTreeMap::new();
+        // Only what the chosen files hold is superseded: sealed segments behind them are the log.
+        let held = chosen.iter().map(|info| info.sequence_last).max().unwrap_or(0);
         let superseded = self.segments.iter().chain(&self.packs).map(|candidate| &candidate.info);
         let superseded: Vec<FileId> = superseded
             .filter(|info| chosen.iter().all(|other| other.id != info.id))
             .filter(|info| {
-                info.kind == FileKind::Pack || info.sequence_last <= report.sequence && info.sequence_last > 0
+                info.kind == FileKind::Pack || info.sequence_last <= held && info.sequence_last > 0
             })
             .map(|info| info.id)
             .collect();

@@ -16,6 +16,9 @@ impl World {
         self.n += 1;
         // What failed may show only now.
         self.reopen()?;
+        if self.over {
+            return Ok(());
+        }
         (self.errors, self.limited) = (false, false);
         for n in 0..3 {
             let edit = Edit {
