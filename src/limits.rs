@@ -99,7 +99,7 @@ impl Limits {
         level1_bytes: 64 << 20,
         level_ratio: 10,
         pack_group_contents: 32,
-        log_group_from: 8,
+        log_group_from: 4,
         pack_directory_records: 2048,
         pack_fan_in: 4,
         pack_tier_bytes: 8 << 20,

@@ -3,10 +3,26 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use recension::env::Access;
-use recension::log::{FRAME_GRID, Found, FrameReader, SEGMENT_HEADER_LEN};
+use recension::log::{FRAME_GRID, Found, FrameReader, SEGMENT_HEADER_LEN, StoredContent, Unit, UnitHeader};
 use recension_fuzz::image;
+
+/// What a unit gives must be as long as it says; of a group, each content for itself.
+fn read(file: &[u8], content: &StoredContent) {
+    let place = content.locator;
+    let start = usize::try_from(place.offset).expect("inside the file");
+    let Some(unit) = file.get(start..start.saturating_add(place.len as usize)) else { return };
+    let unit = Bytes::copy_from_slice(unit);
+    let _ = UnitHeader::open(&unit, place.address);
+    let Ok(opened) = Unit::open(&unit) else { return };
+    for member in &opened.members {
+        if let Ok(raw) = UnitHeader::open(&unit, member.address) {
+            assert_eq!(raw.len(), member.raw_len as usize);
+        }
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     let Some((_, bytes)) = image().edited(".seg", data) else { return };
@@ -23,6 +39,9 @@ fuzz_target!(|data: &[u8]| {
                 assert!(frame.end() > at && frame.end() <= end);
                 if let Ok(records) = frame.records(path) {
                     let _ = reader.contents_are_whole(path, &records, frame.end());
+                    for content in records.iter().flat_map(|record| &record.contents) {
+                        read(&bytes, content);
+                    }
                 }
                 at = frame.end();
             }
