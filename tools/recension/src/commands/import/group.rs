@@ -9,7 +9,7 @@ use super::decide::{Decider, Decision, Known, PARENT_ID};
 use super::foreign::Foreign;
 use super::rejects::Rejects;
 use super::report::Summary;
-use super::resume::{Progress, fingerprint};
+use super::resume::Progress;
 use super::source::contents_len;
 use crate::convert::draft_of;
 use crate::exit::Outcome;
@@ -100,6 +100,7 @@ impl<'a> Group<'a> {
     pub fn offer(
         &mut self,
         record: Box<Record>,
+        fingerprint: &str,
         summary: &mut Summary,
         rejects: &mut Rejects,
     ) -> Outcome<Option<Box<Record>>> {
@@ -124,7 +125,6 @@ impl<'a> Group<'a> {
             Decision::Reject(reason) => rejects.put(&record.place, Some(&record.entity), &reason, summary)?,
             Decision::Write { number, parent, origin, parent_id } => {
                 let (entity, place) = (record.entity.clone(), record.place.clone());
-                let fingerprint = fingerprint(&record);
                 self.decider.foreign.add(&entity, origin.unwrap_or(number), number);
                 let mut draft = draft_of(*record).number(number);
                 draft = parent.into_iter().fold(draft, Draft::parent);
@@ -135,6 +135,7 @@ impl<'a> Group<'a> {
                 let again = self.planned.last().is_some_and(|last| last.entity == entity);
                 self.of_last = if again { self.of_last + 1 } else { 1 };
                 let is_new = known.head == 0;
+                let fingerprint = fingerprint.to_owned();
                 self.planned.push(Planned { entity, draft, place, fingerprint, is_new, bytes: len as u64 });
             }
         }

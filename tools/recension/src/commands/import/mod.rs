@@ -197,7 +197,7 @@ impl<'a> Import<'a> {
         let (ordinal, fingerprint) = (record.place.ordinal, fingerprint(&record));
         let mut offered = Some(record);
         while let Some(record) = offered {
-            offered = self.group.offer(record, self.summary, self.rejects)?;
+            offered = self.group.offer(record, &fingerprint, self.summary, self.rejects)?;
             if offered.is_some() {
                 // What becomes of it depends on what is gathered.
                 self.commit(progress)?;
