@@ -146,6 +146,7 @@ pub struct Cache {
     inner: Inner,
     hits: [AtomicU64; CacheKind::COUNT],
     misses: [AtomicU64; CacheKind::COUNT],
+    groups: AtomicU64,
 }
 
 /// What a cache has done so far.
@@ -180,7 +181,17 @@ impl Cache {
         let options = options.build().expect("all required options are given");
         let inner =
             Inner::with_options(options, Weigh, BuildHasherDefault::default(), DefaultLifecycle::default());
-        Self { inner, hits: Default::default(), misses: Default::default() }
+        Self { inner, hits: Default::default(), misses: Default::default(), groups: AtomicU64::new(0) }
+    }
+
+    /// Counts a group of contents that was decoded since it was not here.
+    pub fn count_group(&self) {
+        self.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many groups of contents were decoded since they were not here.
+    pub fn groups_decoded(&self) -> u64 {
+        self.groups.load(Ordering::Relaxed)
     }
 
     /// The entry, if it is there.

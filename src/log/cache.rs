@@ -10,4 +10,6 @@ pub trait BlockCache: Send + Sync {
     fn get(&self, file: FileId, offset: u64) -> Option<Bytes>;
     /// Offers a block. It may be dropped at once.
     fn put(&self, file: FileId, offset: u64, block: Bytes);
+    /// A group of contents was decoded, whole or the front of it. Only counted.
+    fn decoded_group(&self) {}
 }

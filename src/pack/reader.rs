@@ -370,6 +370,9 @@ impl Pack {
                 let cache = self.cache.as_ref().filter(|_| keep);
                 let len = if cache.is_some() { whole } else { front };
                 let raw = group.header.open(&group.stored, len).in_file(&self.path, at, affected)?;
+                if let Some(cache) = &self.cache {
+                    cache.decoded_group();
+                }
                 if let Some(cache) = cache {
                     cache.put(self.header.id, at, raw.clone());
                     cache.put(self.header.id, at.saturating_add(1), group.head);

@@ -58,7 +58,8 @@ pub struct Stats {
     pub memtable: (u64, u64),
     /// Memtables that wait for their flush.
     pub memtables_waiting: u64,
-    /// Content bytes in sealed segments and packs: uncompressed and as stored.
+    /// Content bytes in sealed segments and packs: uncompressed and as stored. What a merge that is half done has in two files counts twice, as it
+    /// does on the disk: the older one is dead.
     pub contents: (u64, u64),
     /// Of the contents as stored: bytes that something still refers to, and bytes that the next rewriting of their file leaves out.
     pub live_and_dead: (u64, u64),
@@ -78,6 +79,8 @@ pub struct Stats {
     pub in_flight: u64,
     /// Since opening: log bytes written, syncs of the log, bytes written to tables.
     pub written: (u64, u64, u64),
+    /// Since opening: groups of contents decoded for reads, whole or the front of one. One that is in the cache is not decoded again.
+    pub groups_decoded: u64,
     /// Since opening: bytes written to packs.
     pub written_packs: u64,
     /// Since opening: bytes of contents committed, uncompressed.
@@ -137,10 +140,12 @@ impl DiskUse {
 }
 
 impl Stats {
-    /// Bytes of contents, uncompressed, for each byte on disk; contents of the segment that is being written are not counted.
+    /// Bytes of contents, uncompressed, for each byte on disk; contents of the segment that is being written are not counted, and of those that
+    /// are partly dead the share that is live.
     pub fn ratio(&self) -> Option<f64> {
+        let live = self.live_and_dead.0 as f64 / (self.contents.1 as f64).max(1.0);
         (self.bytes_on_disk > 0 && self.contents.0 > 0)
-            .then(|| self.contents.0 as f64 / self.bytes_on_disk as f64)
+            .then(|| self.contents.0 as f64 * live / self.bytes_on_disk as f64)
     }
 
     /// Bytes written to log, tables and packs since opening for each byte of contents committed since opening.
@@ -169,6 +174,7 @@ impl Inner {
                 load(&self.counters.syncs),
                 load(&self.counters.table_bytes),
             ),
+            groups_decoded: self.cache.groups_decoded(),
             written_packs: load(&self.counters.pack_bytes),
             written_raw: load(&self.counters.raw_bytes),
             jobs: (

@@ -287,6 +287,10 @@ impl BlockCache for DirectoryCache {
     fn put(&self, file: FileId, offset: u64, block: Bytes) {
         self.0.insert(key(file, offset), &Arc::new(block));
     }
+
+    fn decoded_group(&self) {
+        self.0.count_group();
+    }
 }
 
 fn key(file: FileId, offset: u64) -> CacheKey {
