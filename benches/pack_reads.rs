@@ -11,7 +11,7 @@ mod support;
 
 use std::hint::black_box;
 
-use recension::{AsOf, ByteSize, Compaction, Draft, Durability, Expect, Progress, Store};
+use recension::{ByteSize, Compaction, Draft, Durability, Expect, Progress, Store};
 use support::{Draws, Floor, Scratch, median, texts, time, verdict};
 
 const LEN: usize = 16 << 10;
@@ -23,30 +23,46 @@ fn main() {
     if !support::is_bench() {
         return;
     }
-    let pages = support::scaled(64);
-    println!("{pages} pages of {LEN} bytes with {REVISIONS} revisions each, one line changed in each");
+    let (pages, many) = (support::scaled(64), support::scaled(640));
+    println!(
+        "pages of {LEN} bytes, one line changed in each revision: {many} of {GROUP} for heads, {pages} of {REVISIONS} for old ones"
+    );
     for (layout, full) in [("packed", false), ("compact --full", true)] {
         let scratch = Scratch::new("pack-reads");
-        // A cache of 16 MiB: of all pages 96 MiB are read.
-        let store = Store::builder(scratch.path("store")).memory(ByteSize::mib(32)).open().unwrap();
-        let contents = load(&store, pages);
-        store.pack(&mut Progress::none()).unwrap();
-        if full {
-            store.compact(Compaction::Full, &mut Progress::none()).unwrap();
-        }
-        store.flush().unwrap();
+        // All together they are 10 MiB, more than the store has memory for caches.
+        let (store, contents) = packed(&scratch, "heads", ByteSize::mib(8), (many, GROUP), full);
         heads(&store, layout, &contents);
+        store.close().unwrap();
+        // A cache of 16 MiB: of all groups 96 MiB are read.
+        let (store, contents) = packed(&scratch, "old", ByteSize::mib(32), (pages, REVISIONS), full);
         old(&store, layout, &contents, full);
         walk(&store, layout);
         store.close().unwrap();
     }
 }
 
-/// The revisions of all pages, oldest first; written in turns, as edits come.
-fn load(store: &Store, pages: usize) -> Vec<Vec<Vec<u8>>> {
+/// A store, and the revisions of its pages, oldest first.
+fn packed(
+    scratch: &Scratch,
+    name: &str,
+    memory: ByteSize,
+    (pages, revisions): (usize, usize),
+    full: bool,
+) -> (Store, Vec<Vec<Vec<u8>>>) {
+    let store = Store::builder(scratch.path(name)).memory(memory).open().unwrap();
+    let contents = load(&store, pages, revisions);
+    store.pack(&mut Progress::none()).unwrap();
+    if full {
+        store.compact(Compaction::Full, &mut Progress::none()).unwrap();
+    }
+    store.flush().unwrap();
+    (store, contents)
+}
+
+fn load(store: &Store, pages: usize, revisions: usize) -> Vec<Vec<Vec<u8>>> {
     let texts = texts(LEN, pages);
     let mut contents: Vec<Vec<Vec<u8>>> = texts.iter().map(|text| vec![text.to_vec()]).collect();
-    for number in 1..REVISIONS {
+    for number in 1..revisions {
         for history in &mut contents {
             let mut text = history.last().cloned().unwrap();
             let at = number * 337 % (LEN - 40);
@@ -87,17 +103,15 @@ fn in_turns(mut read: impl FnMut(usize), mut zstd: impl FnMut(usize), pieces: us
 }
 
 fn heads(store: &Store, layout: &str, contents: &[Vec<Vec<u8>>]) {
-    let now = AsOf::Sequence(store.published());
     let alone: Vec<Vec<u8>> =
         contents.iter().map(|it| zstd::bulk::compress(it.last().unwrap(), 3).unwrap()).collect();
-    // A head is read through the index here: a head in the head cache costs less than anything that decodes.
     let head = |page: usize| {
-        let head = store.as_of(format!("page {page}"), now).unwrap();
+        let head = store.head(format!("page {page}")).unwrap();
         let content = head.revision().unwrap().content().unwrap().into_bytes().unwrap();
         assert_eq!(content.len(), LEN);
         black_box(content);
     };
-    // Far apart, so that one is gone from the cache before it is wanted again.
+    // One is gone from the cache before it is wanted again.
     let mut out = vec![0; LEN];
     let mut decoder = zstd::bulk::Decompressor::new().unwrap();
     let before = store.stats().unwrap().groups_decoded;
@@ -110,7 +124,7 @@ fn heads(store: &Store, layout: &str, contents: &[Vec<Vec<u8>>]) {
     );
     let decoded = store.stats().unwrap().groups_decoded - before;
     let share = decoded as f64 / (ROUNDS * contents.len()) as f64;
-    verdict(&format!("{layout}: head of a 16 KiB page, a read as of now"), read, "µs", Floor::None);
+    verdict(&format!("{layout}: head of a 16 KiB page"), read, "µs", Floor::None);
     verdict(&format!("{layout}: zstd of the page alone"), zstd, "µs", Floor::None);
     verdict(&format!("{layout}: groups decoded for a head"), share, "", Floor::None);
     verdict(&format!("{layout}: head against zstd"), read / zstd, "times", Floor::AtMost(3.0));
