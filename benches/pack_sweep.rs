@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench pack_sweep -- [FILE.jsonl.zst]` (default: the bundled history). The table stands in
 //! `docs/decisions/0003-pack-layout.md`. `RECENSION_BENCH_SCALE` makes the made-up store larger. Levels of compression are compared by
-//! `pack_size`.
+//! `pack_size`; `RECENSION_SWEEP_FULL=1` adds `compact --full` for each size of a group, at level 19: minutes.
 //!
 //! Background jobs are stepped by hand between commits, as the simulator does it, so that sizes, merges and bytes written are the same on every
 //! run, however busy the machine is. Seconds are of this machine.
@@ -50,10 +50,11 @@ fn main() {
         "seconds"
     );
     let path = path_argument();
+    let full = std::env::var_os("RECENSION_SWEEP_FULL").is_some();
     for group in [8, 16, 32, 64, 128] {
         let limits = Limits { pack_group_contents: group, ..SMALL };
-        row("history", limits, true, &mut || from_file(path.clone()));
-        row("evenly edited", limits, true, &mut || evenly());
+        row("history", limits, full, &mut || from_file(path.clone()));
+        row("evenly edited", limits, full, &mut || evenly());
     }
     for (fan_in, gain) in [(2, 5), (3, 5), (6, 5), (10, 5), (4, 0), (4, 2), (4, 10), (4, 20)] {
         let limits = Limits { pack_fan_in: fan_in, pack_gain_percent: gain, ..SMALL };
