@@ -31,7 +31,7 @@ pub enum ErrorKind {
     Io,
     /// No room on the disk: nothing was written; make room and try again.
     OutOfSpace,
-    /// A feed cursor points beyond what this store has: resume from the cursor in the error.
+    /// A feed cursor points to what this store does not have: resume from the cursor in the error.
     CursorLost,
     /// A format or feature that this version does not know: use a newer version.
     Unsupported,
@@ -122,11 +122,11 @@ pub enum Error {
         path: PathBuf,
     },
     /// See [`ErrorKind::CursorLost`].
-    #[error("the cursor {cursor} is beyond the last change that this store has ({last}); resume from there")]
+    #[error("the cursor {cursor} stands behind a change that this store does not have; resume from {last}")]
     CursorLost {
         /// The cursor that was given.
         cursor: u64,
-        /// The last sequence number that there is.
+        /// Where to go on: the last sequence number that there is; 0, the start, if the store was restored and went another way.
         last: u64,
     },
     /// See [`ErrorKind::Unsupported`].

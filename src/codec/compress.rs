@@ -1,9 +1,9 @@
 //! Block compression: none, lz4, zstd.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
-use zstd::bulk::Decompressor;
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::Malformed;
 
@@ -86,20 +86,39 @@ pub fn compress_if_smaller(codec: Codec, level: i32, raw: &[u8]) -> (Codec, Opti
 
 thread_local! {
     /// Making one costs more than decompressing a block of a few KiB with it: each thread keeps its own (about 100 KiB).
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    static DECODER: Cell<Option<DCtx<'static>>> = const { Cell::new(None) };
+}
+/// A decoder that holds more than this (the window of a large group) is not kept: it is memory that no budget counts.
+const DECODER_KEPT_MAX: usize = 1 << 20;
+
+/// Lends the thread's decoder. It is kept if `work` succeeds.
+fn with_decoder<T>(work: impl FnOnce(&mut DCtx<'static>) -> Option<T>) -> Option<T> {
+    // A thread that is ending has none any more.
+    let kept = DECODER.try_with(Cell::take).ok().flatten();
+    let mut decoder = kept.or_else(DCtx::try_create)?;
+    let done = work(&mut decoder)?;
+    if decoder.sizeof() <= DECODER_KEPT_MAX {
+        let _ = DECODER.try_with(|kept| kept.set(Some(decoder)));
+    }
+    Some(done)
 }
 
-fn decompress_zstd(stored: &[u8], raw_len: usize) -> std::io::Result<Vec<u8>> {
-    let with_kept = DECOMPRESSOR.try_with(|kept| {
-        let mut kept = kept.try_borrow_mut().ok()?;
-        let decompressor = match &mut *kept {
-            Some(decompressor) => decompressor,
-            none => none.insert(Decompressor::new().ok()?),
-        };
-        Some(decompressor.decompress(stored, raw_len))
-    });
-    // A thread that is ending has none any more.
-    with_kept.ok().flatten().unwrap_or_else(|| zstd::bulk::decompress(stored, raw_len))
+/// The first `len` bytes of a zstd frame whose window is at most `1 << window_log_max`; the rest is not decoded.
+pub(super) fn zstd_front(stored: &[u8], len: usize, window_log_max: u32) -> Option<Vec<u8>> {
+    with_decoder(|decoder| {
+        decoder.reset(ResetDirective::SessionAndParameters).ok()?;
+        decoder.set_parameter(DParameter::WindowLogMax(window_log_max)).ok()?;
+        let mut raw = vec![0; len];
+        let (mut from, mut to) = (InBuffer::around(stored), OutBuffer::around(&mut raw[..]));
+        while to.pos() < len {
+            let before = (from.pos, to.pos());
+            decoder.decompress_stream(&mut to, &mut from).ok()?;
+            if (from.pos, to.pos()) == before {
+                return None;
+            }
+        }
+        Some(raw)
+    })
 }
 
 /// Decompresses to exactly `raw_len` bytes. The caller has bounded `raw_len` and verified the checksum of `stored`; still,
@@ -114,7 +133,11 @@ pub fn decompress(codec: Codec, stored: &[u8], raw_len: usize) -> Result<Vec<u8>
             raw.truncate(n);
             raw
         }
-        Codec::Zstd => decompress_zstd(stored, raw_len).map_err(|_| bad)?,
+        Codec::Zstd => with_decoder(|decoder| {
+            let mut raw = Vec::with_capacity(raw_len);
+            decoder.decompress(&mut raw, stored).ok().map(|_| raw)
+        })
+        .ok_or(bad)?,
     };
     if raw.len() == raw_len { Ok(raw) } else { Err(bad) }
 }

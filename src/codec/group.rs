@@ -4,12 +4,12 @@
 //! for every frame, and what a context did before does not show in the bytes (a test compares them): same contents, same frame.
 
 use std::cell::RefCell;
-use std::io::Read;
 
 use bytes::Bytes;
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::{CParameter, DParameter, ResetDirective};
+use zstd::zstd_safe::{CParameter, ResetDirective};
 
+use super::compress::zstd_front;
 use super::{Codec, Malformed, decompress};
 
 /// Most bytes of a group, uncompressed. clamp(32 × largest member, 4 MiB, 64 MiB) of the design comes down to this: no 32 members are
@@ -76,11 +76,7 @@ pub fn decompress_front(
         Codec::Raw if stored.len() == raw_len => Ok(stored.slice(..len.min(raw_len))),
         Codec::Raw => Err(bad),
         _ if len.saturating_mul(2) < raw_len => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(&stored[..]).map_err(|_| bad)?;
-            decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(|_| bad)?;
-            let mut raw = vec![0; len];
-            decoder.read_exact(&mut raw).map_err(|_| bad)?;
-            Ok(raw.into())
+            Ok(zstd_front(stored, len, WINDOW_LOG_MAX).ok_or(bad)?.into())
         }
         codec => Ok(decompress(codec, stored, raw_len)?.into()),
     }

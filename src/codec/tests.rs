@@ -87,3 +87,33 @@ fn file_names_are_read_back_and_others_are_not_taken_for_ours() {
         assert_eq!(FileId::parse(other), None, "{other}");
     }
 }
+
+#[test]
+fn what_a_decoder_did_before_does_not_show() {
+    use super::compress::zstd_front;
+
+    let text = |n: usize| (0..n).map(|i| (i * i % 251) as u8 ^ (i / 97) as u8).collect::<Vec<_>>();
+    // Small ones, and one whose window is too large for its decoder to be kept.
+    let raws: Vec<Vec<u8>> = [0, 1, 900, 40_000, 3 << 20].into_iter().map(text).collect();
+    let stored: Vec<Vec<u8>> = raws.iter().map(|raw| compress(Codec::Zstd, 3, raw)).collect();
+    for round in 0..60_usize {
+        let at = round * 7 % raws.len();
+        let (raw, packed) = (&raws[at], &stored[at]);
+        match round % 4 {
+            0 => assert_eq!(&decompress(Codec::Zstd, packed, raw.len()).unwrap(), raw),
+            // Left in the middle.
+            1 => {
+                let len = raw.len() / 3;
+                assert_eq!(zstd_front(packed, len, 26).unwrap(), raw[..len]);
+                assert!(zstd_front(packed, raw.len() + 1, 26).is_none());
+            }
+            2 => {
+                assert!(decompress(Codec::Zstd, &packed[..packed.len() - 1], raw.len()).is_err());
+                assert!(zstd_front(&packed[..packed.len() / 2], raw.len() + 1, 26).is_none());
+            }
+            // A window that was not promised; the next one has its own bound.
+            _ => assert!(at != 4 || zstd_front(packed, 10, 10).is_none()),
+        }
+        assert_eq!(&decompress(Codec::Zstd, packed, raw.len()).unwrap(), raw);
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::cursor::Cursor;
 use super::inner::Inner;
 use super::revision::Revision;
 use crate::log::{Change as Logged, ChangeIter, LoggedChange};
@@ -60,6 +61,14 @@ impl Changes {
     /// The sequence number to pass as `after` to go on behind what was given out.
     pub fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// The same place as something that can be kept outside: it also says which line of the store it is of. See [`super::Store::resume`].
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if the change that it stands behind cannot be read.
+    pub fn position(&self) -> Result<Cursor> {
+        self.inner.cursor_at(self.cursor)
     }
 
     /// The next change, waiting for it for `timeout` at most (`None`: for ever). `Ok(None)` after the timeout, or when the store

@@ -5,6 +5,7 @@ mod check;
 mod checkpoint;
 mod clock;
 mod commit;
+mod cursor;
 mod draft;
 mod feed;
 mod forget;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 
 pub use check::{CheckDepth, CheckReport, Finding};
 pub use checkpoint::CheckpointReport;
+pub use cursor::Cursor;
 pub use draft::{Batch, Committed, Draft, Durability, Hiding, Outcome};
 pub use feed::{Change, ChangeKind, Changes};
 pub use forget::{ERASURE_TEXT_MAX, ErasureMode, ForgetWhat, Forgetting, Forgot, Retention, Sharing};
@@ -316,12 +318,22 @@ impl Store {
         Heads::new(self.inner(), range, as_of.bound(self.inner().published()))
     }
 
-    /// Every change behind `after` (0: from the start), in commit order.
+    /// Every change behind `after` (0: from the start), in commit order. To go on later, keep a [`Cursor`] (see [`Changes::position`]) rather
+    /// than the bare number.
     ///
     /// # Errors
     /// `CursorLost` if `after` is beyond the last durable change.
     pub fn changes(&self, after: u64) -> Result<Changes> {
         Changes::new(self.inner(), after)
+    }
+
+    /// Every change behind a cursor that was kept, in commit order.
+    ///
+    /// # Errors
+    /// `CursorLost` if this store does not have the change that it stands behind: that was lost in a power cut and never durable here, or the store
+    /// was restored from a checkpoint and went another way since; `Invalid` if it is one of another store; `Corrupt`, `Io`.
+    pub fn resume(&self, cursor: &Cursor) -> Result<Changes> {
+        self.inner().resume(cursor)
     }
 
     /// Hides fields of revisions from ordinary reads, durably. Reversible.
