@@ -236,14 +236,11 @@ impl LiveChanges {
                 continue;
             }
             if scanned {
-                if self.look_again()? {
-                    scanned = false;
-                    continue;
-                }
                 return Ok(None);
             }
-            scanned = true;
             self.scan_all()?;
+            // The scan ends where the next segment became a pack meanwhile: what is hidden there has to be known before more is given out.
+            scanned = !self.look_again()?;
         }
     }
 

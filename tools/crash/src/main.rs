@@ -41,9 +41,9 @@ enum Command {
         /// Operations of a workload, at most.
         #[arg(long, default_value_t = 2)]
         ops: u32,
-        /// Images that are tried of each crash, at most.
-        #[arg(long, default_value_t = 12)]
-        images: u64,
+        /// Images that are tried of each crash, at most; 12 if it is not said, 2 for three operations and more.
+        #[arg(long)]
+        images: Option<u64>,
         #[arg(long, default_value_t = 2)]
         jobs: u64,
     },
@@ -177,6 +177,7 @@ fn main() -> ExitCode {
         },
         Command::Shrink { what, planted } => shrink(&what, planted.as_deref()),
         Command::Exhaustive { ops, images, jobs } => {
+            let images = images.unwrap_or(if ops < 3 { 12 } else { 2 });
             let explored = crash::exhaustive::exhaustive(ops, images.max(1), jobs.max(1), true);
             if explored.print() { 0.into() } else { 1.into() }
         }

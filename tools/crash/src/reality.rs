@@ -8,6 +8,7 @@
 mod child;
 mod disk;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +18,7 @@ use recension::sim::Prng;
 use recension::{ChangeKind, CheckDepth, Content, Progress};
 
 pub use child::child;
-use disk::Loop;
+use disk::{Kind, Loop};
 
 /// A store with more commits than this is left for a new one: reading it in full takes longer each time.
 const COMMITS_MAX: u64 = 4000;
@@ -30,7 +31,11 @@ const INJECTED: &[&str] = &[
     "fallocate:error=ENOSPC",
     "pwrite64:error=ENOSPC",
     "unlink:error=EIO",
+    RENAME,
 ];
+
+/// The engine renames nothing but files that nobody knows: one is put there first.
+const RENAME: &str = "rename,renameat,renameat2:error=EIO";
 
 struct Reality {
     rng: Prng,
@@ -40,6 +45,8 @@ struct Reality {
     /// Commits that the present store surely has.
     acked: u64,
     counts: [u64; 3],
+    /// Full disks, by file system.
+    disks: BTreeMap<&'static str, u64>,
     commits: u64,
 }
 
@@ -54,9 +61,12 @@ pub fn reality(seconds: u64, seed: u64, dir: &Path) -> Result<String, String> {
     if !strace {
         println!("skipped: calls that fail, as strace is not installed");
     }
-    let full = Loop::mount(&dir.join("loop"));
-    if let Err(why) = &full {
-        println!("skipped: a full disk, as no file system could be mounted: {why}");
+    let mut disks = Vec::new();
+    for kind in Kind::ALL {
+        match Loop::mount(&dir.join(kind.name()), *kind) {
+            Ok(disk) => disks.push(disk),
+            Err(why) => println!("skipped: a full {}, as it could not be mounted: {why}", kind.name()),
+        }
     }
     let mut reality = Reality {
         rng: Prng::new(seed),
@@ -65,12 +75,13 @@ pub fn reality(seconds: u64, seed: u64, dir: &Path) -> Result<String, String> {
         stores: 0,
         acked: 0,
         counts: [0; 3],
+        disks: BTreeMap::new(),
         commits: 0,
     };
     while begin.elapsed() < Duration::from_secs(seconds) {
         match reality.rng.below(6) {
-            0 if full.is_ok() => {
-                if let Ok(disk) = &full {
+            0 if !disks.is_empty() => {
+                if let Some(disk) = reality.rng.pick(&disks) {
                     reality.full(disk)?;
                 }
             }
@@ -80,7 +91,8 @@ pub fn reality(seconds: u64, seed: u64, dir: &Path) -> Result<String, String> {
     }
     let [killed, failing, full] = reality.counts;
     Ok(format!(
-        "{killed} kills, {failing} injected failures, {full} full disks, {} commits in {} stores, in {:.0} s",
+        "{killed} kills, {failing} injected failures, {full} full disks {:?}, {} commits in {} stores, in {:.0} s",
+        reality.disks,
         reality.commits,
         reality.stores.max(1),
         begin.elapsed().as_secs_f64()
@@ -115,7 +127,11 @@ impl Reality {
     fn failing(&mut self) -> Result<(), String> {
         let path = self.store();
         let fault = *self.rng.pick(INJECTED).unwrap_or(&INJECTED[0]);
-        let when = self.rng.below(60) + 1;
+        let mut when = self.rng.below(60) + 1;
+        if fault == RENAME {
+            when = 1;
+            put_stray(&path).map_err(|error| error.to_string())?;
+        }
         let of_child = of_child(&path, self.seed, self.acked, 200);
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("inject={fault}:when={when}"));
@@ -142,6 +158,7 @@ impl Reality {
         }
         self.commits += acked;
         self.counts[2] += 1;
+        *self.disks.entry(disk.kind.name()).or_default() += 1;
         std::fs::remove_dir_all(&path).map_err(|error| error.to_string())
     }
 
@@ -150,6 +167,25 @@ impl Reality {
         self.acked = compare(path, self.seed, acked)?;
         self.commits += self.acked - before;
         Ok(())
+    }
+}
+
+/// A copy of a finished file under a number that is not there any more, as when somebody restores too much.
+fn put_stray(path: &Path) -> std::io::Result<()> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let finished: Vec<String> =
+        names.filter(|name| name.ends_with(".tab") || name.ends_with(".pack")).collect();
+    let Some(name) = finished.first() else { return Ok(()) };
+    let (Some((epoch, rest)), Some((_, kind))) = (name.split_once('-'), name.rsplit_once('.')) else {
+        return Ok(());
+    };
+    let own = rest.split('.').next().and_then(|number| u64::from_str_radix(number, 16).ok()).unwrap_or(0);
+    let free =
+        (1..own).map(|number| path.join(format!("{epoch}-{number:08x}.{kind}"))).find(|it| !it.exists());
+    match free {
+        Some(free) => std::fs::copy(path.join(name), free).map(drop),
+        None => Ok(()),
     }
 }
 
