@@ -40,6 +40,9 @@ impl UnitFile<'_> {
                 let cache = self.cache.filter(|_| locator.member != 0 && (neighbours || front == whole));
                 let len = if cache.is_some() { whole } else { front };
                 let raw = unit.decode(len).in_file(self.path, at, named)?;
+                if let Some(cache) = self.cache.filter(|_| locator.member != 0) {
+                    cache.decoded_group();
+                }
                 if let Some(cache) = cache {
                     cache.put(self.id, at, raw.clone());
                     // The head stands beside the contents, under the offset of its second byte, and not as a slice of the unit.
