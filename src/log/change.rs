@@ -30,6 +30,7 @@ impl LoggedChange {
         match &self.change {
             Change::Revision { entity, row, .. } => row.fingerprint(entity),
             Change::Annotation(annotation) => annotation.fingerprint(self.sequence),
+            Change::Erased { .. } => self.sequence,
         }
     }
 }
@@ -49,6 +50,23 @@ pub enum Change {
     },
     /// Something that is not a revision.
     Annotation(Annotation),
+    /// A change of an entity that was purged, in a file that was rewritten since: only its number and time are left.
+    Erased {
+        /// Where it belongs among the entities, now that it has no name: the lower bound of the rectangle that its file was made
+        /// for. So a merge that goes through the entities part by part takes it along once.
+        place: Bytes,
+    },
+}
+
+impl Change {
+    /// Where it belongs among the entities: which part of a run of packs has it.
+    pub fn place(&self) -> &[u8] {
+        match self {
+            Self::Revision { entity, .. } => entity.as_bytes(),
+            Self::Annotation(note) => note.entity.as_bytes(),
+            Self::Erased { place } => place,
+        }
+    }
 }
 
 /// Changes in sequence order; ends after the first error.

@@ -9,6 +9,13 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// Stands where a digest cannot be read. No content has it, as far as anybody will find out. Never on disk.
     pub const UNREADABLE: Self = Self([0xff; 32]);
+    /// Stands where a digest was: its content is forgotten and erased. No content has it, as far as anybody will find out.
+    pub const ERASED: Self = Self([0; 32]);
+
+    /// Whether the digest was erased together with its content.
+    pub fn is_erased(&self) -> bool {
+        *self == Self::ERASED
+    }
 
     /// The digest of some bytes.
     pub fn of(content: &[u8]) -> Self {

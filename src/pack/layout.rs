@@ -44,6 +44,10 @@ pub const PACKER: u16 = 1;
 pub const PACK_TRAILER_LEN: usize = 160;
 /// Digests of a block.
 pub(super) const DIGESTS: usize = 128;
+/// Kind of a block of digests that are all there.
+pub(super) const DIGESTS_PLAIN: u8 = 0;
+/// Kind of a block in which zeros stand for digests that were erased.
+pub(super) const DIGESTS_ERASED: u8 = 2;
 /// Longest header.
 pub(super) const HEADER_LEN_MAX: usize = 112 + 2 * limits::ENTITY_LEN_MAX + 8;
 

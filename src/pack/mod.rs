@@ -49,7 +49,7 @@ pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GroupHeader, entity_hash};
 pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};
 pub use plan::PackInput;
 pub use reader::Pack;
-pub use write::{PackRequest, pack};
+pub use write::{PackRequest, pack, pack_erasing};
 
 /// How packs are made. Part of what decides the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,9 @@
 //!    most one per input and entity. A short group is copied if the cut gives exactly its members.
 //! 3. Entities of very few bytes share groups with their neighbours, by entity order: a frame of its own costs more than they are.
 //!    These groups are never copied by merges, only re-cut.
-//! 4. The plan depends on addresses, names and the lengths that the changes state, not on time or memory.
+//! 4. What is forgotten is left out before anything is planned: a content that no revision has any more keeps its place in the directory and
+//!    among the locators and goes into no group; of a purged entity's change a number is left. A group that loses a content is cut anew.
+//! 5. The plan depends on addresses, names and the lengths that the changes state, not on time or memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::Peekable;
@@ -14,11 +16,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::PackOptions;
 use super::layout::Rectangle;
 use super::reader::Pack;
+use crate::codec::Malformed;
+use crate::index::annotations::{Erasures, erase_row};
 use crate::log::{Change, ChangeIter, Locator, LoggedChange, Member, UnitKind, ValueFile};
-use crate::model::{Address, Digest, Entity};
+use crate::model::{Address, Digest, Entity, FieldMask, Fields, Row};
 use crate::{Error, Result};
 
 /// An entity of at most so many contents
@@ -53,15 +59,21 @@ impl PackInput {
 pub(super) struct Merged<'a> {
     inputs: Vec<Peekable<ChangeIter>>,
     rectangle: &'a Rectangle,
+    erasures: &'a dyn Erasures,
     path: &'a Path,
     last: u64,
 }
 
 impl<'a> Merged<'a> {
-    pub fn new(inputs: &[PackInput], rectangle: &'a Rectangle, path: &'a Path) -> Self {
+    pub fn new(
+        inputs: &[PackInput],
+        rectangle: &'a Rectangle,
+        erasures: &'a dyn Erasures,
+        path: &'a Path,
+    ) -> Self {
         let (after, up_to) = (rectangle.sequence_first.saturating_sub(1), rectangle.sequence_last);
         let inputs = inputs.iter().map(|input| input.file().changes(after, up_to).peekable()).collect();
-        Self { inputs, rectangle, path, last: after }
+        Self { inputs, rectangle, erasures, path, last: after }
     }
 
     /// The next change, and the number of its input.
@@ -88,23 +100,72 @@ impl<'a> Merged<'a> {
                 return Err(self.broken(sequence));
             }
             self.last = sequence;
-            let Some(change) = self.inputs.get_mut(number).and_then(Iterator::next).transpose()? else {
+            let Some(mut change) = self.inputs.get_mut(number).and_then(Iterator::next).transpose()? else {
                 continue;
             };
-            let entity = match &change.change {
-                Change::Revision { entity, .. } => entity,
-                Change::Annotation(note) => &note.entity,
-            };
-            if self.rectangle.has_entity(entity.as_bytes()) {
+            if self.rectangle.has_entity(change.change.place()) {
+                erase(&mut change, self.erasures, &self.rectangle.entity_first).map_err(|bad| match bad {
+                    Unreadable::Fields(bad) => self.unreadable(sequence, bad),
+                    Unreadable::Other(error) => error,
+                })?;
                 return Ok(Some((number, change)));
             }
         }
+    }
+
+    fn unreadable(&self, sequence: u64, bad: Malformed) -> Error {
+        Error::malformed(self.path, 0, bad, format!("the fields of change {sequence}: no pack was made"))
     }
 
     fn broken(&self, sequence: u64) -> Error {
         let expected = format!("each change of the inputs once, behind {}", self.last);
         Error::corrupt(self.path, 0, expected, format!("change {sequence}"), "nothing: no pack was made")
     }
+}
+
+enum Unreadable {
+    Fields(Malformed),
+    Other(Error),
+}
+
+impl From<Error> for Unreadable {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Takes from a change what is forgotten. `place` is the lower bound of the file that is being made.
+fn erase(change: &mut LoggedChange, erasures: &dyn Erasures, place: &Bytes) -> Result<(), Unreadable> {
+    if let Change::Erased { place: old } = &mut change.change {
+        *old = place.clone();
+    }
+    if erasures.up_to() == 0 {
+        return Ok(());
+    }
+    let sequence = change.sequence;
+    let purged = match &mut change.change {
+        Change::Erased { .. } => false,
+        Change::Annotation(note) => erasures.gate(&note.entity)?.purged_before(sequence),
+        Change::Revision { entity, row, digests } => {
+            let seen = erasures.gate(entity)?.visibility(row.number);
+            if !seen.purged && !seen.forgotten.is_empty() {
+                erase_row(row, seen.forgotten).map_err(Unreadable::Fields)?;
+                if seen.forgotten.contains(FieldMask::CONTENT) && !digests.is_empty() {
+                    let reused = erasures.reused(entity)?;
+                    for (slot, digest) in digests.iter_mut().enumerate() {
+                        if !reused.contains(&Address { sequence, slot: slot as u16 }) {
+                            *digest = Digest::ERASED;
+                        }
+                    }
+                }
+            }
+            seen.purged
+        }
+    };
+    if purged {
+        change.change = Change::Erased { place: place.clone() };
+    }
+    Ok(())
 }
 
 /// A content to be packed.
@@ -118,7 +179,7 @@ pub(super) struct Entry {
     pub entity: u32,
     /// Its length: before it is read, as the revision states it, or `u32::MAX` if the revision does not.
     pub len: u32,
-    /// Where it went.
+    /// Where it went. Nowhere, if the digest is erased.
     pub group: u32,
     pub member: u8,
 }
@@ -129,7 +190,7 @@ pub(super) struct Contents {
     pub entries: Vec<Entry>,
     /// By rank.
     pub entities: Vec<Entity>,
-    /// Places in `entries`, by entity, then newest first, then slot.
+    /// Places in `entries` of the contents that are there, by entity, then newest first, then slot.
     order: Vec<u32>,
     pub records: u64,
 }
@@ -150,7 +211,12 @@ impl Contents {
             for (slot, digest) in digests.into_iter().enumerate() {
                 let address = Address { sequence: change.sequence, slot: slot as u16 };
                 let own = row.content.filter(|content| content.address == address);
-                let len = own.map_or(u32::MAX, |content| content.len);
+                let len = match own {
+                    Some(content) => content.len,
+                    // It is never read: the revision's own word is all there is.
+                    None if digest.is_erased() => slot_len(&row, address.slot),
+                    None => u32::MAX,
+                };
                 entries.push(Entry {
                     address,
                     digest,
@@ -176,6 +242,7 @@ impl Contents {
             entry.entity = ranks.get(entry.entity as usize).copied().unwrap_or_default();
         }
         let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+        order.retain(|place| entries.get(*place as usize).is_some_and(|entry| !entry.digest.is_erased()));
         order.sort_by_key(|place| {
             entries
                 .get(*place as usize)
@@ -191,6 +258,14 @@ impl Contents {
     fn places(&self, range: Range<usize>) -> Vec<u32> {
         self.order.get(range).unwrap_or_default().to_vec()
     }
+}
+
+/// How long a content of a further slot is, as its revision states it.
+fn slot_len(row: &Row, slot: u16) -> u32 {
+    let fields = Fields::decode(&row.cold).unwrap_or_default();
+    let own = fields.slots.iter().filter_map(|(_, content)| *content);
+    let mut own = own.filter(|content| content.address == Address { sequence: 0, slot });
+    own.next().map_or(0, |content| content.len)
 }
 
 /// What becomes one group (or several, if it is too large or does not shrink).

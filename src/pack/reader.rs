@@ -7,12 +7,14 @@ use bytes::Bytes;
 
 use super::bits::{ROWS, Rows};
 use super::group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GroupHeader};
-use super::layout::{DIGESTS, HEADER_LEN_MAX, Index, PACK_TRAILER_LEN, PackHeader, PackTrailer};
+use super::layout::{
+    DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, HEADER_LEN_MAX, Index, PACK_TRAILER_LEN, PackHeader, PackTrailer,
+};
 use crate::codec::{FileId, Malformed, Reader, crc};
 use crate::env::{Access, File, Fs, read_at_most, read_vec_at};
 use crate::error::IoContext;
 use crate::log::{
-    BlockCache, BlockChanges, ChangeBlocks, ChangeIter, Fault, FaultContext, LoggedChange, Sequences,
+    BlockCache, BlockChanges, Change, ChangeBlocks, ChangeIter, Fault, FaultContext, LoggedChange, Sequences,
     ValueFile, Verified, VerifyDepth, affected, checked_block, decode_block, no_such_content,
 };
 use crate::manifest::ValueFileInfo;
@@ -27,6 +29,7 @@ const HEAD_LEN_MAX: usize = GROUP_HEADER_LEN + GROUP_MEMBERS_MAX * 22;
 pub(super) struct Located {
     /// Its place among the pack's contents, in the order of their addresses.
     pub place: u64,
+    /// Behind the last one: the content was erased.
     pub group: u64,
     pub member: usize,
 }
@@ -255,7 +258,7 @@ impl Pack {
             let bytes = self.tail_block(offset, entries * 32 + 9, &affected)?;
             let mut reader = Reader::new(&bytes);
             let kind = reader.u8("a digest kind").in_file(&self.path, offset, &affected)?;
-            if kind != 0 {
+            if kind != DIGESTS_PLAIN && kind != DIGESTS_ERASED {
                 let what = format!("digests of kind {kind}");
                 return Err(Error::Unsupported { path: self.path.clone(), what });
             }
@@ -359,6 +362,11 @@ impl Pack {
     fn read(&self, address: Address, neighbours: bool) -> Result<Bytes> {
         let affected = || affected(address);
         let located = self.locate(address)?;
+        if located.group == self.trailer.groups {
+            // Whoever read before it was forgotten asks the gate again and is told.
+            let (expected, found) = ("a content", "none: it was forgotten and is erased");
+            return Err(Error::corrupt(&self.path, self.trailer.locators_at, expected, found, affected()));
+        }
         let (at, _) = self.group_place(located.group, affected)?;
         let (header, raw) = match self.cached(at, affected)? {
             Some(found) => found,
@@ -411,8 +419,13 @@ impl ChangeBlocks for Pack {
         let sequences = gaps.as_deref().map_or(Sequences::From(first), Sequences::Each);
         let at = place.offset.saturating_add(u64::from(place.gaps_len));
         let bytes = read_vec_at(&*self.file, place.len as usize, at).context("read", &self.path)?;
-        let changes =
+        let mut changes =
             decode_block(&bytes, at, self.salt, sequences, &digests).in_file(&self.path, at, affected)?;
+        for change in &mut changes {
+            if let Change::Erased { place } = &mut change.change {
+                *place = self.header.rectangle.entity_first.clone();
+            }
+        }
         if changes.len() != place.records as usize {
             let bad = Fault::malformed(8, "as many records as the index says");
             return Err(bad.into_error(&self.path, at, affected()));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Depth;
 use super::layout::PACK_TRAILER_LEN;
-use super::reader::Pack;
+use super::reader::{Located, Pack};
 use crate::codec::Crc;
 use crate::env::read_vec_at;
 use crate::error::IoContext;
@@ -19,8 +19,8 @@ impl Pack {
     /// `Corrupt` at the first thing that is wrong; `Io`; `Cancelled`, asked once per group.
     pub fn verify(&self, depth: Depth, cancel: &dyn Fn() -> bool) -> Result<()> {
         self.verify_tail()?;
-        self.verify_directory()?;
-        let mut seen = 0_u64;
+        // Contents that were erased are in no group.
+        let mut seen = self.verify_directory()?;
         let mut end = self.header_len as u64;
         for group in 0..self.trailer.groups {
             if cancel() {
@@ -114,6 +114,7 @@ impl Pack {
                 for slot in (0..digests.len() as u16).take_while(|_| entity.as_bytes() >= entity_first) {
                     groups.insert(self.locate(Address { sequence: change.sequence, slot })?.group);
                 }
+                groups.remove(&self.trailer.groups);
             }
         }
         let stored =
@@ -121,15 +122,21 @@ impl Pack {
         groups.into_iter().map(stored).sum()
     }
 
-    /// The directory's contents are those of the locators, in the same order.
-    fn verify_directory(&self) -> Result<()> {
-        let mut contents = 0_u64;
+    /// The directory's contents are those of the locators, in the same order; answers how many of them were erased.
+    fn verify_directory(&self) -> Result<u64> {
+        let (mut contents, mut erased) = (0_u64, 0_u64);
         for block in 0..self.index.directory.len() {
             for change in self.read_block(block)? {
                 let Change::Revision { digests, .. } = change.change else { continue };
-                for slot in 0..digests.len() as u16 {
-                    let address = Address { sequence: change.sequence, slot };
-                    let place = self.locate(address)?.place;
+                for (slot, digest) in digests.iter().enumerate() {
+                    let address = Address { sequence: change.sequence, slot: slot as u16 };
+                    let Located { place, group, .. } = self.locate(address)?;
+                    if (group == self.trailer.groups) != digest.is_erased() {
+                        let expected = "contents that are erased together with their digests";
+                        let at = self.trailer.locators_at;
+                        return Err(Error::corrupt(&self.path, at, expected, "one", affected(address)));
+                    }
+                    erased = erased.saturating_add(u64::from(digest.is_erased()));
                     if place != contents {
                         let (expected, found) = (format!("locator {contents}"), format!("locator {place}"));
                         let at = self.trailer.locators_at;
@@ -140,7 +147,7 @@ impl Pack {
             }
         }
         if contents == self.trailer.contents {
-            return Ok(());
+            return Ok(erased);
         }
         let expected = format!("{} contents", self.trailer.contents);
         Err(Error::corrupt(

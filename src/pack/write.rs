@@ -8,12 +8,13 @@ use super::PackOptions;
 use super::bits::{ROWS, put_rows};
 use super::group::{GroupHeader, entity_hash};
 use super::layout::{
-    DIGESTS, DirectoryPlace, Index, LocatorPlace, PACKER, PackHeader, PackTrailer, Rectangle,
+    DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, DirectoryPlace, Index, LocatorPlace, PACKER, PackHeader, PackTrailer, Rectangle,
 };
 use super::output::Output;
 use super::plan::{Contents, Merged, PackInput, Planner, Run, Source};
 use crate::codec::{Codec, FileId, FileKind, GROUP_RAW_MAX, compress_group, crc, put_varint};
 use crate::env::Fs;
+use crate::index::annotations::{Erasures, NothingErased};
 use crate::limits;
 use crate::log::{
     Change, FaultContext, Lengths, LoggedChange, Member, Unit, UnitKind, affected, member_of, put_block,
@@ -42,7 +43,7 @@ pub struct PackRequest {
     pub rectangle: Rectangle,
     /// How often the rectangle was rewritten.
     pub generation: u32,
-    /// Annotations up to this sequence number were applied to the inputs.
+    /// Annotations up to this sequence number were applied to the inputs, or are applied now.
     pub annotation_watermark: u64,
     /// Checksum of the last frame of the last segment packed: the header of the segment behind it repeats it.
     pub last_checksum: u32,
@@ -84,6 +85,21 @@ pub fn pack(
     request: &PackRequest,
     cancel: &dyn Fn() -> bool,
 ) -> Result<ValueFileInfo> {
+    pack_erasing(fs, path, inputs, &NothingErased, request, cancel)
+}
+
+/// The same, and leaves out what is forgotten.
+///
+/// # Errors
+/// As for [`pack`], and those of `erasures`.
+pub fn pack_erasing(
+    fs: &dyn Fs,
+    path: &Path,
+    inputs: &[PackInput],
+    erasures: &dyn Erasures,
+    request: &PackRequest,
+    cancel: &dyn Fn() -> bool,
+) -> Result<ValueFileInfo> {
     request.check()?;
     let header = PackHeader {
         store: request.store,
@@ -95,7 +111,7 @@ pub fn pack(
         packer: PACKER,
         level: request.options.level.unsigned_abs() as u16,
     };
-    let changes = || Merged::new(inputs, &request.rectangle, path);
+    let changes = || Merged::new(inputs, &request.rectangle, erasures, path);
     let contents = Contents::gather(changes())?;
     // A part by entities may have none.
     if contents.records == 0 && request.rectangle.is_whole() {
@@ -360,9 +376,13 @@ impl Writer<'_> {
         self.out.start_tail();
         let mut index = Index { directory: self.directory(changes)?, ..Index::default() };
         let digests_at = self.out.at();
-        let entries = std::mem::take(&mut self.contents.entries);
+        let mut entries = std::mem::take(&mut self.contents.entries);
+        // The group behind the last one: none.
+        let gone = self.groups.len() as u32;
+        entries.iter_mut().filter(|entry| entry.digest.is_erased()).for_each(|entry| entry.group = gone);
         for block in entries.chunks(DIGESTS) {
-            let mut out = vec![0];
+            let erased = block.iter().any(|entry| entry.digest.is_erased());
+            let mut out = vec![if erased { DIGESTS_ERASED } else { DIGESTS_PLAIN }];
             block.iter().for_each(|entry| out.extend_from_slice(&entry.digest.0));
             self.put_block(out)?;
         }
@@ -470,6 +490,7 @@ impl Writer<'_> {
                     }
                 }
                 Change::Annotation(note) => bytes += note.actor.len() + note.reason.len(),
+                Change::Erased { .. } => {}
             }
             pending.push((change, lengths));
             if pending.len() >= self.options.directory_records() || bytes >= DIRECTORY_BYTES {

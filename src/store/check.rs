@@ -13,12 +13,14 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::Progress;
+use super::forget::erasures::ViewErasures;
 use super::inner::Inner;
 use super::values::{Column, ValueMap};
+use crate::index::annotations::{Erasures, erase_row};
 use crate::index::levels::invariants::{check_level_order, check_structure};
 use crate::index::table::VerifyHash;
 use crate::log::{Change, LoggedChange, VerifyDepth};
-use crate::model::{Address, Bound, Digest, Entity, Fields, Row};
+use crate::model::{Address, Bound, Digest, Entity, FieldMask, Fields, Row};
 use crate::{Error, Result};
 
 /// How much is verified.
@@ -185,6 +187,7 @@ impl Inner {
         progress: &mut Progress<'_>,
     ) -> Result<()> {
         let mut next = column.first;
+        let erasures = self.erasures();
         let names: Vec<String> = column.files.iter().map(|entry| entry.number.to_string()).collect();
         let name = names.join(", ");
         for logged in column.changes(column.first.saturating_sub(1), up_to) {
@@ -197,7 +200,7 @@ impl Inner {
             if report.changes.is_multiple_of(256) {
                 progress.step("log", logged.sequence, self.published())?;
             }
-            self.check_change(values, &logged, depth, report)?;
+            self.check_change(values, &erasures, &logged, depth, report)?;
         }
         if next <= up_to {
             report.note(format!("file {name}: the sequences {next} to {up_to} are missing"));
@@ -208,14 +211,23 @@ impl Inner {
     fn check_change(
         &self,
         values: &ValueMap,
+        erasures: &ViewErasures,
         logged: &LoggedChange,
         depth: CheckDepth,
         report: &mut CheckReport,
     ) -> Result<()> {
         let Change::Revision { entity, row, digests } = &logged.change else { return Ok(()) };
+        let Some(gate) = report.keep(erasures.gate(entity))? else { return Ok(()) };
+        let seen = gate.visibility(row.number);
+        if seen.purged {
+            // Of one the file may have been written anew, of the other not yet.
+            return Ok(());
+        }
         let bound = Bound { number: row.number, ..Bound::ALL };
         match report.keep(self.find_row(entity, &bound))? {
-            Some(Some(found)) if found == *row => {}
+            Some(Some(found)) if found == *row || same_but_erased(&found, row, seen.forgotten) => {}
+            // Forgotten and erased while this was going on.
+            Some(Some(found)) if same_but_erased(&found, row, self.forgotten_now(entity, row.number)?) => {}
             Some(Some(found)) if found.number == row.number => {
                 report.note(format!("revision {} of {entity}: the index and the log differ", row.number));
             }
@@ -224,13 +236,18 @@ impl Inner {
             }
             None => {}
         }
-        self.check_references(values, entity, row, report)?;
+        if !seen.forgotten.contains(FieldMask::CONTENT) {
+            self.check_references(values, entity, row, report)?;
+        }
         let address = Address { sequence: logged.sequence, slot: 0 };
         if values.file(entity.as_bytes(), address).is_ok_and(|file| file.keeps_contents()) {
             // They stand in groups: the file is verified group by group.
             return Ok(());
         }
         for (slot, digest) in digests.iter().enumerate().take_while(|_| depth == CheckDepth::Deep) {
+            if digest.is_erased() {
+                continue;
+            }
             let slot = u16::try_from(slot).unwrap_or(u16::MAX);
             let read = values.read(entity.as_bytes(), Address { sequence: logged.sequence, slot });
             if let Some(content) = report.keep(read)? {
@@ -245,6 +262,10 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    fn forgotten_now(&self, entity: &Entity, number: u64) -> Result<FieldMask> {
+        Ok(self.visibility(entity, number)?.forgotten)
     }
 
     /// Every content that a row names must be in a value file, with the digest that the row's tag is of.
@@ -264,12 +285,24 @@ impl Inner {
             Err(bad) => report.note(format!("metadata of revision {} of {entity}: {bad}", row.number)),
         }
         for reference in references {
-            if let Some(digest) = report.keep(values.digest(entity.as_bytes(), reference.address))?
-                && digest.tag() != reference.tag
-            {
+            let Some(digest) = report.keep(values.digest(entity.as_bytes(), reference.address))? else { continue };
+            if digest.is_erased() {
+                if !self.forgotten_now(entity, row.number)?.contains(FieldMask::CONTENT) {
+                    report.note(format!("revision {} of {entity} names a content that was erased", row.number));
+                }
+            } else if digest.tag() != reference.tag {
                 report.note(format!("revision {} of {entity} names a content that is another", row.number));
             }
         }
         Ok(())
     }
+}
+
+/// Whether two files say the same of a revision, once what is forgotten of it is left out of both: one may have been written anew.
+fn same_but_erased(found: &Row, row: &Row, forgotten: FieldMask) -> bool {
+    let erased = |row: &Row| {
+        let mut row = row.clone();
+        erase_row(&mut row, forgotten).ok().map(|_| row)
+    };
+    !forgotten.is_empty() && erased(found).is_some_and(|found| Some(found) == erased(row))
 }

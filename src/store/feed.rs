@@ -185,6 +185,7 @@ impl Iterator for Changes {
                     }
                     Logged::Revision { entity, row, .. } => Revision::new(&self.inner, entity, row)?
                         .map_or(ChangeKind::Purged, ChangeKind::Revision),
+                    Logged::Erased { .. } => ChangeKind::Purged,
                 };
                 let commit_time = Timestamp(logged.commit_time);
                 Ok(Some(Change {

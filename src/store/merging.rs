@@ -27,6 +27,7 @@ use bytes::Bytes;
 
 use super::inner::Inner;
 use crate::codec::FileKind;
+use crate::index::annotations::Erasures;
 use crate::index::entity_hash;
 use crate::limits::ENTITY_LEN_MAX;
 use crate::log::{Change, ValueFile};
@@ -252,7 +253,9 @@ impl Inner {
             packs.push((info, pack));
         }
         let entity_first = merge.entity_first();
-        let Some(entity_last) = self.inputs_packable(merge, self.part_end(merge, &packs, cancel))? else {
+        let erasures = self.erasures();
+        let end = self.part_end(merge, &packs, &erasures, cancel);
+        let Some(entity_last) = self.inputs_packable(merge, end)? else {
             return Ok(());
         };
         // An input that begins behind the part has nothing in it.
@@ -275,7 +278,7 @@ impl Inner {
         if planted!("merge leaves an input out") && inputs.len() > 1 {
             inputs.pop();
         }
-        let made = self.make_pack(&inputs, rectangle, &template, merge.options, cancel);
+        let made = self.make_pack(&inputs, rectangle, &template, &erasures, merge.options, cancel);
         let Some((part, entry)) = self.inputs_packable(merge, made)? else { return Ok(()) };
         self.require_whole(merge, &part)?;
         let mut edits = Vec::with_capacity(packs.len() * 2 + 1);
@@ -341,6 +344,7 @@ impl Inner {
         &self,
         merge: &Merge,
         packs: &[(&ValueFileInfo, Arc<Pack>)],
+        erasures: &dyn Erasures,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Bytes> {
         let limits = &self.options.limits;
@@ -366,7 +370,7 @@ impl Inner {
                 return Ok(next(&plan.1));
             }
         }
-        let ends = self.plan_parts(merge, packs, (records, bytes), &parts, cancel)?;
+        let ends = self.plan_parts(merge, packs, erasures, (records, bytes), &parts, cancel)?;
         let end = next(&ends);
         *self.background.part_ends.lock() = ((merge.first, merge.last), ends);
         Ok(end)
@@ -377,6 +381,7 @@ impl Inner {
         &self,
         merge: &Merge,
         packs: &[(&ValueFileInfo, Arc<Pack>)],
+        erasures: &dyn Erasures,
         (records, bytes): (u64, u64),
         parts: &dyn Fn(u64, u64) -> u64,
         cancel: &dyn Fn() -> bool,
@@ -389,9 +394,11 @@ impl Inner {
         for (_, pack) in packs {
             let pack: Arc<dyn ValueFile> = pack.clone();
             for change in pack.changes(merge.first.saturating_sub(1), merge.last) {
-                let (entity, len) = match change?.change {
+                let change = change?;
+                let (entity, len) = match change.change {
                     Change::Revision { entity, row, .. } => (entity, row.content.map_or(0, |it| it.len)),
                     Change::Annotation(note) => (note.entity, 0),
+                    Change::Erased { .. } => continue,
                 };
                 seen += 1;
                 if seen.is_multiple_of(1024) && cancel() {
@@ -399,6 +406,10 @@ impl Inner {
                 }
                 let hash = entity_hash(entity.as_bytes());
                 if entity.as_bytes() < &from[..] || !hash.is_multiple_of(every) {
+                    continue;
+                }
+                // A bound is told in the manifest and in the parts: it is not to be the name of a purged entity, nor most of it.
+                if entity.as_bytes().len() >= ENTITY_LEN_MAX || erasures.gate(&entity)?.purged_before(change.sequence) {
                     continue;
                 }
                 // A change costs about as much as so many bytes of content.
@@ -422,7 +433,7 @@ impl Inner {
             if so_far >= each && more {
                 so_far = 0;
                 // The bound of the next part is one byte longer, and no longer than a name may be.
-                ends.push(entity.slice(..entity.len().min(ENTITY_LEN_MAX - 1)));
+                ends.push(entity.clone());
             }
         }
         ends.dedup();

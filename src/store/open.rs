@@ -356,6 +356,8 @@ impl Replay<'_> {
             Change::Revision { entity, row, .. } => {
                 memtable.insert(&entity, entity_hash(entity.as_bytes()), &row)?;
             }
+            // Its purge comes behind it, or is in a table already.
+            Change::Erased { .. } => {}
         }
         self.replayed = self.replayed.saturating_add(1);
         // A commit's changes stay together: a table never holds half of one.

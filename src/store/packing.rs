@@ -27,9 +27,10 @@ use super::values::ValueEntry;
 use crate::codec::{FileId, FileKind};
 use crate::env::Access;
 use crate::error::IoContext;
+use crate::index::annotations::Erasures;
 use crate::log::{BlockCache, SealedSegment, VerifyDepth};
 use crate::manifest::{Edit, PackedEnd, ValueFileInfo};
-use crate::pack::{PackInput, PackOptions, PackRequest, Rectangle, pack};
+use crate::pack::{PackInput, PackOptions, PackRequest, Rectangle, pack_erasing};
 use crate::{Error, Result};
 
 /// A segment becomes a pack of about so much of its size at best.
@@ -162,7 +163,8 @@ impl Inner {
             entity_first: info.entity_first.clone(),
             entity_last: info.entity_last.clone(),
         };
-        let made = self.make_pack(&[input], rectangle, info, PackOptions::FAST, cancel);
+        let erasures = self.erasures();
+        let made = self.make_pack(&[input], rectangle, info, &erasures, PackOptions::FAST, cancel);
         let Some((pack, entry)) = self.packable(info.id, made)? else { return Ok(()) };
         let _installing = self.install_lock.lock();
         let mut edits = vec![Edit::RemoveValueFile(info.id), Edit::AddValueFile(pack)];
@@ -191,6 +193,7 @@ impl Inner {
         inputs: &[PackInput],
         rectangle: Rectangle,
         newest: &ValueFileInfo,
+        erasures: &dyn Erasures,
         options: PackOptions,
         cancel: &dyn Fn() -> bool,
     ) -> Result<(ValueFileInfo, ValueEntry)> {
@@ -203,7 +206,7 @@ impl Inner {
             id,
             rectangle,
             generation: newest.generation.saturating_add(1),
-            annotation_watermark: newest.annotation_watermark,
+            annotation_watermark: newest.annotation_watermark.max(erasures.up_to()),
             last_checksum: newest.last_checksum,
             options: PackOptions {
                 group_contents: self.options.limits.pack_group_contents,
@@ -211,7 +214,7 @@ impl Inner {
                 ..options
             },
         };
-        let made = self.write_pack(inputs, &request, cancel);
+        let made = self.write_pack(inputs, erasures, &request, cancel);
         match made {
             Err(error) if !is_failed_sync(&error) => {
                 match self.give_up_pack(id) {
@@ -229,12 +232,13 @@ impl Inner {
     fn write_pack(
         &self,
         inputs: &[PackInput],
+        erasures: &dyn Erasures,
         request: &PackRequest,
         cancel: &dyn Fn() -> bool,
     ) -> Result<(ValueFileInfo, ValueEntry)> {
         let fs = &self.env.fs;
         let path = self.manifest.files().path(request.id, FileKind::Pack);
-        let info = pack(&**fs, &path, inputs, request, cancel)?;
+        let info = pack_erasing(&**fs, &path, inputs, erasures, request, cancel)?;
         self.counters.pack_bytes.fetch_add(info.len, Ordering::Relaxed);
         let dir = self.manifest.dir();
         if !planted!("pack name not synced") {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::head_cache::HeadEntry;
 use super::inner::Inner;
 use crate::Result;
-use crate::index::annotations::Visibility;
+use crate::index::annotations::{Visibility, take_fields};
 use crate::model::{
     Address, ContentRef, Digest, Entity, FieldMask, Fields, Flags, RevisionKind, Row, Timestamp,
 };
@@ -54,7 +54,16 @@ pub struct Revision {
     entry: Arc<HeadEntry>,
     /// What the gate said when it was found.
     seen: Visibility,
-    fields: OnceLock<Box<Fields>>,
+    fields: OnceLock<Box<Shown>>,
+}
+
+/// Fields as they were shown, and as they are since something was hidden, forgotten or shown again. References to the older ones may still
+/// be out.
+#[derive(Clone)]
+struct Shown {
+    seen: Visibility,
+    fields: Fields,
+    since: OnceLock<Box<Shown>>,
 }
 
 impl Revision {
@@ -140,15 +149,20 @@ impl Revision {
     /// # Errors
     /// `Corrupt` if they cannot be decoded.
     pub fn fields(&self) -> Result<&Fields> {
-        if let Some(fields) = self.fields.get() {
-            return Ok(fields);
+        // Asked again each time: what was hidden or forgotten since is not given out either, though this handle was used before.
+        let seen = self.visibility_now()?;
+        let mut place = &self.fields;
+        while let Some(shown) = place.get() {
+            if shown.seen == seen && shown.since.get().is_none() {
+                return Ok(&shown.fields);
+            }
+            place = &shown.since;
         }
         let mut fields = Fields::decode(&self.entry.row.cold)
             .map_err(|bad| self.inner.bad_fields(&self.entry.entity, &self.entry.row, bad))?;
         fields.resolve(self.entry.row.sequence);
-        // Asked again: what was hidden or forgotten since it was found is not given out either.
-        conceal(&mut fields, self.visibility_now()?);
-        Ok(self.fields.get_or_init(|| Box::new(fields)))
+        conceal(&mut fields, seen);
+        Ok(&place.get_or_init(|| Box::new(Shown { seen, fields, since: OnceLock::new() })).fields)
     }
 
     /// The main content.
@@ -166,7 +180,15 @@ impl Revision {
         if let Some(content) = self.entry.content() {
             return Ok(Content::Present(content.clone()));
         }
-        self.inner.content_of(&self.entry, reference, || self.whose()).map(Content::Present)
+        self.unless_gone(self.inner.content_of(&self.entry, reference, || self.whose()))
+    }
+
+    /// What was read; or, if it was forgotten and erased between the gate's answer and the reading, that.
+    fn unless_gone(&self, read: Result<Bytes>) -> Result<Content> {
+        match read {
+            Ok(bytes) => Ok(Content::Present(bytes)),
+            Err(error) => self.instead_of_content()?.ok_or(error),
+        }
     }
 
     /// The contents beside the main one: role and bytes, in the order in which they were written.
@@ -191,7 +213,8 @@ impl Revision {
             // It would tell whether a guess is right.
             Some(_) if self.instead_of_content()?.is_some() => Ok(None),
             Some(reference) => {
-                self.inner.values().digest(self.entry.entity.as_bytes(), reference.address).map(Some)
+                let digest = self.inner.values().digest(self.entry.entity.as_bytes(), reference.address)?;
+                Ok((!digest.is_erased()).then_some(digest))
             }
             None => Ok(None),
         }
@@ -205,7 +228,7 @@ impl Revision {
         match self.entry.row.content {
             Some(_) if self.instead_of_content()? == Some(Content::Forgotten) => Ok(Content::Forgotten),
             Some(reference) => {
-                self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present)
+                self.unless_gone(self.inner.read_content(&self.entry.entity, reference, || self.whose()))
             }
             None => self.content(),
         }
@@ -214,9 +237,7 @@ impl Revision {
     fn read(&self, reference: ContentRef) -> Result<Content> {
         match self.instead_of_content()? {
             Some(instead) => Ok(instead),
-            None => {
-                self.inner.read_content(&self.entry.entity, reference, || self.whose()).map(Content::Present)
-            }
+            None => self.unless_gone(self.inner.read_content(&self.entry.entity, reference, || self.whose())),
         }
     }
 
@@ -267,28 +288,10 @@ impl PartialEq for Revision {
 
 /// Takes away what is hidden or forgotten.
 pub(crate) fn conceal(fields: &mut Fields, seen: Visibility) {
-    let withheld = seen.withheld();
-    if withheld.contains(FieldMask::AUTHOR) {
-        fields.author = None;
-    }
-    if withheld.contains(FieldMask::COMMENT) {
-        fields.comment = None;
-    }
-    if withheld.contains(FieldMask::ATTRIBUTES) {
-        fields.attributes.clear();
-        fields.tags.clear();
-    }
+    take_fields(fields, seen.withheld());
     if seen.forgotten.contains(FieldMask::ATTRIBUTES) {
         // Whatever they are, they are attributes of some kind.
         fields.unknown.clear();
-    }
-    if withheld.contains(FieldMask::CONTENT) {
-        // A tag is a piece of the digest: it would tell whether a guess is right.
-        for (_, content) in &mut fields.slots {
-            if let Some(content) = content {
-                content.tag = 0;
-            }
-        }
     }
 }
 

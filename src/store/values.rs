@@ -22,7 +22,7 @@ use bytes::Bytes;
 use crate::cache::{Cache, CacheKey, CacheKind};
 use crate::codec::{FileId, FileKind};
 use crate::env::File;
-use crate::log::{BlockCache, Change, ChangeIter, LoggedChange, SealedSegment, ValueFile};
+use crate::log::{BlockCache, ChangeIter, LoggedChange, SealedSegment, ValueFile};
 use crate::manifest::{Manifest, ValueFileInfo};
 use crate::model::{Address, Digest};
 use crate::pack::Pack;
@@ -141,10 +141,7 @@ impl Merged {
             }
             let (_, part) = first?;
             let next = part.changes.next()?;
-            let inside = next.as_ref().is_ok_and(|change| match &change.change {
-                Change::Revision { entity, .. } => part.entry.has(entity.as_bytes()),
-                Change::Annotation(note) => part.entry.has(note.entity.as_bytes()),
-            });
+            let inside = next.as_ref().is_ok_and(|change| part.entry.has(change.change.place()));
             if inside {
                 return Some(next);
             }

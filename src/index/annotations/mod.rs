@@ -14,10 +14,12 @@
 //!    annotations before it included: a name that is used again starts with a clean slate, and with a higher number.
 
 mod codec;
+mod erase;
 mod fold;
 mod source;
 
 pub use codec::{KeyParts, decode, decode_key, encode_key, encode_value, key_prefix, name_prefix};
+pub use erase::{AUTHOR_ID, Erasures, NothingErased, erase_row, take_fields};
 pub use fold::{Interval, fold};
 pub use source::{AnnotationSource, AnnotationTable};
 

@@ -181,6 +181,30 @@ impl IndexView {
         Ok(Gate::new(&self.annotations(entity)?, self.purge(store, entity.as_bytes())?))
     }
 
+    /// What is forgotten of the revisions of an entity by annotations up to a sequence number; nothing that is merely hidden.
+    ///
+    /// # Errors
+    /// As [`IndexView::visibility`].
+    pub fn erasing_gate(&self, store: &[u8; 16], entity: &Entity, up_to: u64) -> Result<Gate> {
+        if self.has_no_annotations() {
+            return Ok(Gate::default());
+        }
+        let purges = match self.may_have_purges() {
+            true => self.annotations(&purged_name(store, entity.as_bytes()))?,
+            false => Vec::new(),
+        };
+        Ok(Gate::erasing(&self.annotations(entity)?, &purges, up_to))
+    }
+
+    /// The sequence number of the newest annotation that is not behind `limit`; 0 if there is none.
+    pub fn last_annotation(&self, limit: u64) -> u64 {
+        let tables = self.levels.annotations.tables().map(|table| table.info.sequence_last);
+        // Tables are never ahead of what is durable.
+        let memory = self.memtables.iter().filter(|memtable| memtable.annotation_count() > 0);
+        let memory = memory.flat_map(|memtable| memtable.annotations().map(|stored| stored.sequence));
+        tables.chain(memory).filter(|sequence| *sequence <= limit).max().unwrap_or(0)
+    }
+
     /// The purge of an entity, if there was one.
     ///
     /// # Errors

@@ -10,7 +10,7 @@
 //! A column is a varint length and that many bytes. *Skeleton*, which is kept whatever is forgotten:
 //!
 //! ```text
-//! shapes        per record: bits 0-1 kind (0 annotation, 1 put, 2 delete), 2-3 main content (0 none, 1 stored, 2 reused), 4 authored time
+//! shapes        per record: bits 0-1 kind (0 annotation, 1 put, 2 delete, 3 erased: nothing else of it is left), 2-3 main content (0 none, 1 stored, 2 reused), 4 authored time
 //! commit rest   zigzag, against one less than the record before
 //! commit times  scaled deltas against the record before
 //! — for revisions only —
@@ -55,6 +55,9 @@ const _: () = {
     let record = limits::FIELDS_LEN_MAX + limits::ENTITY_LEN_MAX + 1024;
     assert!(Limits::PRODUCTION.directory_block_records as usize * record <= PART_LEN_MAX);
 };
+
+/// The shape of a change whose entity was purged.
+pub(super) const ERASED: u8 = 3;
 
 /// What was said last of an entity in a block.
 #[derive(Clone, Copy, Default)]
@@ -132,6 +135,10 @@ fn columns(records: &[(LoggedChange, Lengths)]) -> (Vec<u8>, Vec<u8>) {
                 let mut record = Vec::new();
                 RecordDraft::Annotation(note.clone()).encode(&mut record, &mut NoGroups);
                 annotations.extend_from_slice(record.get(1..).unwrap_or_default());
+                continue;
+            }
+            Change::Erased { .. } => {
+                skeleton.shapes.push(ERASED);
                 continue;
             }
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::column::{Scaled, Values, column};
-use super::directory::{BLOCK_HEADER_LEN, Last, PART_LEN_MAX};
+use super::directory::{BLOCK_HEADER_LEN, ERASED, Last, PART_LEN_MAX};
 use crate::codec::{Codec, Crc, Malformed, Reader, decompress, put_bytes, put_varint};
 use crate::limits;
 use crate::log::Fault;
@@ -220,10 +220,12 @@ fn decode_columns(
         let rest = skeleton.rest.zigzag("a commit rest")?.wrapping_add(predicted);
         running.rest = u32::try_from(rest).map_err(|_| skeleton.rest.malformed("a commit rest"))?;
         running.commit_time = running.commit_time.wrapping_add(skeleton.commit_times.next()?);
-        let change = if shape == 0 {
-            record_decode::annotation(&mut annotations_reader, &annotations)?
-        } else {
-            revision(shape, sequence, &mut skeleton, &mut entities, &mut cold, &mut digests, &mut running)?
+        let change = match shape {
+            0 => record_decode::annotation(&mut annotations_reader, &annotations)?,
+            ERASED => Change::Erased { place: Bytes::new() },
+            _ => {
+                revision(shape, sequence, &mut skeleton, &mut entities, &mut cold, &mut digests, &mut running)?
+            }
         };
         let (commit_rest, commit_time) = (running.rest, running.commit_time);
         changes.push(LoggedChange { sequence, commit_rest, commit_time, change });

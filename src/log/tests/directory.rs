@@ -177,7 +177,7 @@ fn nonsense_with_a_valid_checksum_is_an_error_or_other_changes_but_never_a_panic
         .into_iter()
         .flat_map(|change| match change.change {
             Change::Revision { digests, .. } => digests,
-            Change::Annotation(_) => Vec::new(),
+            Change::Annotation(_) | Change::Erased { .. } => Vec::new(),
         })
         .collect();
     let decode = |block: &[u8], digests: &[Digest]| {

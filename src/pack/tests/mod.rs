@@ -1,5 +1,6 @@
 mod bits;
 mod damage;
+mod erasing;
 mod merge;
 mod property;
 mod reads;

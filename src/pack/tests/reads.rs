@@ -103,7 +103,7 @@ fn reused_contents_take_no_bytes() {
         .iter()
         .map(|change| match &change.change {
             Change::Revision { digests, .. } => digests.len(),
-            Change::Annotation(_) => 0,
+            Change::Annotation(_) | Change::Erased { .. } => 0,
         })
         .sum();
     assert_eq!(pack.trailer().contents, stored as u64);

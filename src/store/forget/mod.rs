@@ -13,6 +13,7 @@
 //!    range ends at the head that is there, never at one to come.
 //! 5. *A job may be long and may be interrupted.* What was committed holds; the same call again goes on with what is left.
 
+pub(crate) mod erasures;
 mod job;
 mod select;
 

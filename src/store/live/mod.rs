@@ -407,6 +407,7 @@ impl LiveChanges {
                 }
             }
             Change::Revision { entity, row, .. } => self.revision(entity, row)?,
+            Change::Erased { .. } => LiveChangeKind::Purged,
         };
         Ok(LiveChange {
             sequence: logged.sequence,

@@ -236,10 +236,12 @@ impl Copy<'_> {
             }
             commit_time = entry.change.commit_time;
             let ends = entry.change.commit_rest == 0;
-            let ready = self.ready(salvage, &entry)?;
             self.report.changes = self.report.changes.saturating_add(1);
             self.report.from_index = self.report.from_index.saturating_add(u64::from(entry.from_index));
-            commit.push(ready);
+            // Of a change whose entity was purged nothing is left to be saved.
+            if let Some(ready) = self.ready(salvage, &entry)? {
+                commit.push(ready);
+            }
             if ends {
                 self.write(std::mem::take(&mut commit), commit_time)?;
             }
@@ -255,14 +257,15 @@ impl Copy<'_> {
         }
     }
 
-    fn ready(&mut self, salvage: &mut Salvage, entry: &Entry) -> Result<Ready> {
+    fn ready(&mut self, salvage: &mut Salvage, entry: &Entry) -> Result<Option<Ready>> {
         let old = entry.change.sequence;
         let (entity, row, digests) = match &entry.change.change {
             Change::Annotation(annotation) => {
                 let draft = RecordDraft::Annotation(annotation.clone());
-                return Ok(Ready { draft, numbers: Numbers::default(), old });
+                return Ok(Some(Ready { draft, numbers: Numbers::default(), old }));
             }
             Change::Revision { entity, row, digests } => (entity, row, digests),
+            Change::Erased { .. } => return Ok(None),
         };
         let mut fields = Fields::decode(&row.cold).ok();
         if fields.is_none() {
@@ -273,13 +276,21 @@ impl Copy<'_> {
         let mut placed: Vec<Option<u16>> = Vec::new();
         for slot in 0..slots {
             let address = Address { sequence: old, slot };
+            let own = row.content.filter(|content| content.address == address);
+            if digests.get(usize::from(slot)).is_some_and(Digest::is_erased)
+                || entry.from_index && own.is_some_and(|own| own.tag == 0)
+            {
+                // Forgotten and erased: not lost. The annotation that says so is saved.
+                placed.push(None);
+                continue;
+            }
             let readable = |digest: &Digest| *digest != Digest::UNREADABLE;
             let expected = digests.get(usize::from(slot)).filter(|digest| readable(digest));
             let raw = salvage.content(entry, address)?;
             let whole = raw.filter(|raw| {
                 let digest = Digest::of(raw);
-                let tag = row.content.filter(|content| content.address == address).map(|content| content.tag);
-                let tag = tag.filter(|tag| *tag != Digest::UNREADABLE.tag());
+                let tag = own.map(|content| content.tag);
+                let tag = tag.filter(|tag| *tag != 0 && *tag != Digest::UNREADABLE.tag());
                 expected.is_none_or(|expected| *expected == digest)
                     && tag.is_none_or(|tag| tag == digest.tag())
             });
@@ -308,7 +319,11 @@ impl Copy<'_> {
             Some(content) => match self.moved.get(&content.address) {
                 Some(moved) => MainContent::Reused(moved.reference, moved.digest),
                 None => {
-                    self.report.lose(Lost::Content(entity.bytes().clone(), row.number, content.address.slot));
+                    // Without a tag it is forgotten, not lost.
+                    if content.tag != 0 {
+                        let number = row.number;
+                        self.report.lose(Lost::Content(entity.bytes().clone(), number, content.address.slot));
+                    }
                     flags = flags.with(Flags::CONTENT_WITHHELD);
                     MainContent::None
                 }
@@ -334,7 +349,7 @@ impl Copy<'_> {
         let numbers = Numbers { number: row.number, parent: row.parent, effective_time: row.effective_time };
         let (entity, kind, authored_time) = (entity.clone(), row.kind, row.authored_time);
         let draft = RecordDraft::Revision { entity, kind, flags, authored_time, content, units, cold };
-        Ok(Ready { draft, numbers, old })
+        Ok(Some(Ready { draft, numbers, old }))
     }
 
     /// Contents that later revisions use again. Their sequence number is filled in when it is known.

@@ -13,7 +13,7 @@ use crate::index::annotations;
 use crate::index::table::{TableItem, dissect_table};
 use crate::log::{Change, Locator, LoggedChange, SegmentItem, UnitHeader, VerifyDepth, dissect_segment};
 use crate::manifest::{State, dissect_manifest};
-use crate::model::{Address, Entity, Fields};
+use crate::model::{Address, Fields};
 use crate::pack::{PackItem, dissect_pack, read_group};
 use crate::store::Progress;
 use crate::{Error, Result};
@@ -385,16 +385,12 @@ impl Salvage {
 
     /// Whether a pack with annotations applied holds the change: what it replaced does not count any more.
     fn is_superseded(&self, index: usize, change: &LoggedChange) -> bool {
-        let entity = match &change.change {
-            Change::Revision { entity, .. } => entity,
-            Change::Annotation(annotation) => &annotation.entity,
-        };
         let own = self.files.get(index).map_or(0, |file| file.generation);
         self.files.iter().any(|file| {
             file.applied
                 && file.generation > own
                 && (file.first..=file.last).contains(&change.sequence)
-                && inside(&file.entities, entity)
+                && inside(&file.entities, change.change.place())
         })
     }
 
@@ -453,8 +449,7 @@ impl Salvage {
     }
 }
 
-fn inside(entities: &(Bytes, Bytes), entity: &Entity) -> bool {
-    let name = entity.as_bytes();
+fn inside(entities: &(Bytes, Bytes), name: &[u8]) -> bool {
     name >= &entities.0[..] && (entities.1.is_empty() || name <= &entities.1[..])
 }
 

@@ -113,6 +113,9 @@ pub fn diff(
                 continue;
             }
             let mut take = |change: &LoggedChange| {
+                if matches!(change.change, Change::Erased { .. }) {
+                    return;
+                }
                 let keyspace = u16::from(matches!(change.change, Change::Annotation(_)));
                 if (first..=last).contains(&change.sequence) && change.sequence <= flushed(keyspace) {
                     known.insert(change.sequence, Known { fingerprint: change.fingerprint(), seen: false });
@@ -186,7 +189,7 @@ fn name_missing(
             if !known.contains_key(&change.sequence) || !told.insert(change.sequence) {
                 return Ok(());
             }
-            let (entity, rev) = file::who(change);
+            let Some((entity, rev)) = file::who(change) else { return Ok(()) };
             let entity = entity.bytes().clone();
             found(Found { sequence: change.sequence, entity, rev, difference: Difference::MissingInIndex })
         })?;

@@ -446,11 +446,12 @@ pub fn is_dir(fs: &dyn Fs, path: &Path) -> Outcome<bool> {
     }
 }
 
-/// Whose change it is, and its revision number.
-pub fn who(change: &LoggedChange) -> (&Entity, Option<u64>) {
+/// Whose change it is, and its revision number; `None` if the entity was purged and its name erased.
+pub fn who(change: &LoggedChange) -> Option<(&Entity, Option<u64>)> {
     match &change.change {
-        Change::Revision { entity, row, .. } => (entity, Some(row.number)),
-        Change::Annotation(annotation) => (&annotation.entity, None),
+        Change::Revision { entity, row, .. } => Some((entity, Some(row.number))),
+        Change::Annotation(annotation) => Some((&annotation.entity, None)),
+        Change::Erased { .. } => None,
     }
 }
 

@@ -61,6 +61,7 @@ impl Names {
                     Item::Change(change, _) | Item::Listed(change) => match &change.change {
                         Change::Revision { entity, row, .. } => self.revision(entity, row),
                         Change::Annotation(note) => self.add(change.sequence, &note.entity, None),
+                        Change::Erased { .. } => {}
                     },
                     Item::Row(entity, row, _) => self.revision(entity, row),
                     _ => {}

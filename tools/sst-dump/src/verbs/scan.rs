@@ -158,7 +158,15 @@ impl Scan<'_> {
     }
 
     fn change(&mut self, change: &LoggedChange, contents: &[StoredContent], place: &str) -> Outcome {
-        let (entity, rev) = file::who(change);
+        let Some((entity, rev)) = file::who(change) else {
+            if self.filtered() {
+                return Ok(());
+            }
+            let mut said = object("erased");
+            said.number("seq", change.sequence).text("place", place);
+            let text = format!("{:>8}  a change of an entity that was purged", change.sequence);
+            return self.say(&said, &text);
+        };
         if !self.wants(entity.as_bytes(), rev) {
             return Ok(());
         }
@@ -203,6 +211,7 @@ impl Scan<'_> {
                 );
                 self.say(&said, &text)
             }
+            Change::Erased { .. } => Ok(()),
         }
     }
 

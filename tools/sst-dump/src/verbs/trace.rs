@@ -36,7 +36,7 @@ type Found = BTreeMap<u64, Vec<Place>>;
 pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let entity = from_arg(&args.entity)?;
     let wanted = |change: &LoggedChange| {
-        let (whose, rev) = file::who(change);
+        let Some((whose, rev)) = file::who(change) else { return false };
         *whose == entity && args.rev.is_none_or(|wanted| rev.is_none_or(|rev| rev == wanted))
     };
     let hash = entity_hash(&entity);
@@ -86,7 +86,7 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                     states.retain(|offset, _| *offset >= now.offset);
                 }
                 Item::Change(change, contents) if wanted(&change) => {
-                    let (_, rev) = file::who(&change);
+                    let rev = file::who(&change).and_then(|(_, rev)| rev);
                     let places = found.entry(rev.unwrap_or(0)).or_default();
                     places.push(at("frame", frame.0, frame.1, "sound", said_of(&change)));
                     for content in contents {
@@ -109,7 +109,7 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                     }
                 }
                 Item::Listed(change) if wanted(&change) => {
-                    let (_, rev) = file::who(&change);
+                    let rev = file::who(&change).and_then(|(_, rev)| rev);
                     let places = found.entry(rev.unwrap_or(0)).or_default();
                     if let Some(part) = &directory {
                         places.push(at(
@@ -199,6 +199,7 @@ fn said_of(change: &LoggedChange) -> String {
             _ => format!("change {}", change.sequence),
         },
         Change::Annotation(annotation) => format!("change {}, {:?}", change.sequence, annotation.kind),
+        Change::Erased { .. } => format!("change {}, erased", change.sequence),
     }
 }
 
