@@ -69,6 +69,11 @@ pub trait Fs: Send + Sync + 'static {
         let _ = path;
         None
     }
+
+    /// The path from the root on; whether anything is there does not matter. What has no working directory answers the path as it is.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
 }
 
 /// An open file. All calls are positional and may be made from several threads at once.

@@ -113,6 +113,10 @@ impl Fs for OsFs {
         fs::canonicalize(path)
     }
 
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        std::path::absolute(path)
+    }
+
     fn free_space(&self, path: &Path) -> io::Result<u64> {
         let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(path))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

@@ -147,6 +147,16 @@ impl Manifest {
         Ok(ids)
     }
 
+    /// Replaces the manifest's file by one that says the present state and nothing of what was before.
+    ///
+    /// # Errors
+    /// As [`Manifest::commit`].
+    pub fn rewrite_now(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        writer.log(&self.dir)?;
+        self.rewrite(&mut writer)
+    }
+
     /// Ends all commits: the directory may belong to somebody else from here on.
     pub fn retire(&self) {
         self.writer.lock().latched.get_or_insert_with(|| "the store was closed".into());

@@ -9,7 +9,7 @@
 //! | tag  | edit            | body |
 //! |------|-----------------|------|
 //! | 0x01 | SetOption       | key bytes, value bytes (empty: remove) |
-//! | 0x40 | AddTable        | flags (0), keyspace, level u8, file, length, blake3 32, first bytes, last bytes, first and last sequence, rows, entities |
+//! | 0x40 | AddTable        | flags (0), keyspace, level u8, file, length, blake3 32, first bytes, last bytes, first and last sequence, rows, entities, erased up to |
 //! | 0x41 | RemoveTable     | keyspace, file |
 //! | 0x42 | MoveTable       | keyspace, file, level u8 |
 //! | 0x43 | AddValueFile    | flags (0), kind, file, length, blake3 32, first and last sequence, first and last entity bytes, generation, annotation watermark, records, raw, stored and live bytes, last checksum u32 |
@@ -24,7 +24,7 @@
 //! | 0x4c | Deleted         | file |
 //! | 0x4d | Incarnation     | number |
 //! | 0x4e | Epoch           | number |
-//! | 0x4f | AddHolder       | path bytes (UTF-8), sequence, made zigzag |
+//! | 0x4f | AddHolder       | path bytes (UTF-8), sequence, erased up to, made zigzag |
 //! | 0x50 | RemoveHolder    | path bytes |
 //! | 0x51 | SetPackedEnd    | file, length, sequence, checksum u32, commit time zigzag |
 //! | 0x60 |                 | reserved: view checkpoint |
@@ -231,6 +231,7 @@ impl Edit {
             Self::AddHolder(holder) => {
                 put_bytes(out, holder.path.as_bytes());
                 put_varint(out, holder.sequence);
+                put_varint(out, holder.erased_up_to);
                 put_zigzag(out, holder.made);
             }
             Self::RemoveHolder { path } => put_bytes(out, path.as_bytes()),
@@ -292,6 +293,7 @@ impl Edit {
             0x4f => Self::AddHolder(Holder {
                 path: text(r, PATH_LEN_MAX, "the path of a checkpoint")?,
                 sequence: r.varint("a sequence number")?,
+                erased_up_to: r.varint("a sequence number")?,
                 made: r.zigzag("a time")?,
             }),
             0x50 => Self::RemoveHolder { path: text(r, PATH_LEN_MAX, "the path of a checkpoint")? },
@@ -327,7 +329,8 @@ fn encode_table(out: &mut Vec<u8>, table: &TableInfo) {
     out.extend_from_slice(&table.blake3);
     put_bytes(out, &table.first);
     put_bytes(out, &table.last);
-    for n in [table.sequence_first, table.sequence_last, table.rows, table.entities] {
+    let TableInfo { sequence_first, sequence_last, rows, entities, erased_up_to, .. } = *table;
+    for n in [sequence_first, sequence_last, rows, entities, erased_up_to] {
         put_varint(out, n);
     }
 }
@@ -346,6 +349,7 @@ fn decode_table(r: &mut Reader<'_>) -> Result<TableInfo, BadEdit> {
         sequence_last: r.varint("a sequence number")?,
         rows: r.varint("a number of rows")?,
         entities: r.varint("a number of entities")?,
+        erased_up_to: r.varint("a sequence number")?,
     })
 }
 

@@ -31,6 +31,8 @@ pub struct TableInfo {
     pub rows: u64,
     /// How many entities; 0 for a plain table.
     pub entities: u64,
+    /// What annotations up to this sequence number had made forgotten was left out when it was written.
+    pub erased_up_to: u64,
 }
 
 impl TableInfo {
@@ -98,10 +100,13 @@ pub struct PackedEnd {
 /// A checkpoint (a second set of links to this store's files) that was made and is not known to be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Where it was put.
+    /// Where it was put, from the root on.
     pub path: String,
     /// The last sequence number in it.
     pub sequence: u64,
+    /// Of what annotations up to this sequence number had made forgotten, no file had any bytes left when it was made. What
+    /// later ones, or those between here and `sequence`, made forgotten may be in it.
+    pub erased_up_to: u64,
     /// When, µs.
     pub made: i64,
 }

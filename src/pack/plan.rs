@@ -22,7 +22,7 @@ use super::PackOptions;
 use super::layout::Rectangle;
 use super::reader::Pack;
 use crate::codec::Malformed;
-use crate::index::annotations::{Erasures, erase_row};
+use crate::index::annotations::{Erasures, erase_row, is_purged};
 use crate::log::{Change, ChangeIter, Locator, LoggedChange, Member, UnitKind, ValueFile};
 use crate::model::{Address, Digest, Entity, FieldMask, Fields, Row};
 use crate::{Error, Result};
@@ -145,7 +145,7 @@ fn erase(change: &mut LoggedChange, erasures: &dyn Erasures, place: &Bytes) -> R
     let sequence = change.sequence;
     let purged = match &mut change.change {
         Change::Erased { .. } => false,
-        Change::Annotation(note) => erasures.gate(&note.entity)?.purged_before(sequence),
+        Change::Annotation(note) => is_purged(&note.entity, sequence, erasures)?,
         Change::Revision { entity, row, digests } => {
             let seen = erasures.gate(entity)?.visibility(row.number);
             if !seen.purged && !seen.forgotten.is_empty() {

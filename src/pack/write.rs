@@ -8,7 +8,8 @@ use super::PackOptions;
 use super::bits::{ROWS, put_rows};
 use super::group::{GroupHeader, entity_hash};
 use super::layout::{
-    DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, DirectoryPlace, Index, LocatorPlace, PACKER, PackHeader, PackTrailer, Rectangle,
+    DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, DirectoryPlace, Index, LocatorPlace, PACKER, PackHeader,
+    PackTrailer, Rectangle,
 };
 use super::output::Output;
 use super::plan::{Contents, Merged, PackInput, Planner, Run, Source};

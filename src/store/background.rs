@@ -34,6 +34,7 @@ pub(crate) struct Background {
     flush: AtomicBool,
     compact: AtomicBool,
     pack: AtomicBool,
+    reclaim: AtomicBool,
     seal: AtomicBool,
     promise: AtomicBool,
     lead: AtomicBool,
@@ -47,6 +48,8 @@ pub(crate) struct Background {
     pub(crate) sealing: Mutex<()>,
     pub(crate) compacting: Mutex<()>,
     pub(crate) packing: Mutex<()>,
+    /// Held by whoever erases what is forgotten; taken before the others.
+    pub(crate) reclaiming: Mutex<()>,
     /// Segments that were rolled over and are to be sealed, oldest first.
     to_seal: Mutex<Vec<Rolled>>,
     /// Files that cannot be packed or merged, since they are damaged or cannot be read. They stay as they are, and are tried again after the next
@@ -120,7 +123,7 @@ impl Drop for Running<'_> {
     }
 }
 
-type Step = fn(&Arc<Inner>) -> Result<()>;
+pub(crate) type Step = fn(&Arc<Inner>) -> Result<()>;
 
 impl Inner {
     /// Called by the leader under the log lock, when its group was applied and published.
@@ -258,6 +261,11 @@ impl Inner {
                 },
             );
         }
+    }
+
+    /// Queues the erasing of what is forgotten, unless it is queued.
+    pub(crate) fn reclaim_once(self: &Arc<Self>, delay: Duration, step: Step) {
+        self.once(JobClass::Compact, delay, |background| &background.reclaim, step);
     }
 
     /// Whether background work should stop where it is.

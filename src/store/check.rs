@@ -285,10 +285,13 @@ impl Inner {
             Err(bad) => report.note(format!("metadata of revision {} of {entity}: {bad}", row.number)),
         }
         for reference in references {
-            let Some(digest) = report.keep(values.digest(entity.as_bytes(), reference.address))? else { continue };
+            let Some(digest) = report.keep(values.digest(entity.as_bytes(), reference.address))? else {
+                continue;
+            };
             if digest.is_erased() {
                 if !self.forgotten_now(entity, row.number)?.contains(FieldMask::CONTENT) {
-                    report.note(format!("revision {} of {entity} names a content that was erased", row.number));
+                    report
+                        .note(format!("revision {} of {entity} names a content that was erased", row.number));
                 }
             } else if digest.tag() != reference.tag {
                 report.note(format!("revision {} of {entity} names a content that is another", row.number));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Progress;
 use super::inner::Inner;
+use crate::env::Fs;
 use crate::error::IoContext;
 use crate::log::FrameKind;
 use crate::manifest::{Edit, Holder, Manifest, State, prepare_dir};
@@ -58,12 +59,15 @@ impl Inner {
                 "internal: tables up to {flushed}, sealed segments up to {sequence}"
             )));
         }
-        let holder = Holder { path: to.display().to_string(), sequence, made: self.env.clock.wall_us() };
+        let path = holder_path(&**fs, to)?;
+        // Of what was forgotten later than that, or was not erased yet, it may hold the bytes: whatever its sequence number.
+        let erased_up_to = super::reclaim::erased_up_to(&state);
+        let holder = Holder { path: path.clone(), sequence, erased_up_to, made: self.env.clock.wall_us() };
         // Known as a holder before it holds anything: an erasure report names it even if this crashes half way.
         self.manifest.commit(vec![Edit::AddHolder(holder)])?;
         let linked = self.link_all(to, &state, sequence, progress);
         if linked.is_err() && !fs.exists(to).unwrap_or(true) {
-            self.manifest.commit(vec![Edit::RemoveHolder { path: to.display().to_string() }])?;
+            self.manifest.commit(vec![Edit::RemoveHolder { path }])?;
         }
         linked
     }
@@ -130,4 +134,12 @@ impl Inner {
         self.append_empty(FrameKind::Promise, true)?;
         Ok(())
     }
+}
+
+/// A checkpoint's place as the manifest keeps it: from the root on, since who asks later may stand elsewhere.
+pub(crate) fn holder_path(fs: &dyn Fs, path: &Path) -> Result<String> {
+    let path = fs.absolute(path).context("tell the full path of", path)?;
+    path.into_os_string().into_string().map_err(|path| {
+        Error::invalid(format!("{} is not UTF-8: a checkpoint must be known by its path", path.display()))
+    })
 }

@@ -26,7 +26,7 @@ pub(crate) const BUCKETS: usize = if cfg!(shuttle) { 1 << 4 } else { 1 << 16 };
 
 /// An open store.
 ///
-/// Locks are taken in this order: `closing`, `compacting`, `packing`, `flushing`, `sealing` → `install_lock` → `log` → `view_lock`, and
+/// Locks are taken in this order: `closing`, `reclaiming`, `compacting`, `packing`, `flushing`, `sealing` → `install_lock` → `log` → `view_lock`, and
 /// `space` → `pipeline`. No I/O happens under `pipeline` and `view_lock`.
 pub(crate) struct Inner {
     pub(crate) env: Env,

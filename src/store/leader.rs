@@ -372,6 +372,7 @@ impl Inner {
             return Err(Error::invalid("internal: no memtable to write to"));
         };
         let frames = items.iter().filter_map(|item| item.frame.as_deref());
+        let mut erases = false;
         for (placed, active) in frames.zip(actives) {
             active.push(&placed.frame);
             let mut sequence = placed.first_sequence;
@@ -380,6 +381,7 @@ impl Inner {
                     RecordDraft::Annotation(annotation) => {
                         memtable.insert_annotation(sequence, annotation)?;
                         self.annotated.store(true, Ordering::Release);
+                        erases |= annotation.kind.erases();
                     }
                     RecordDraft::Revision { .. } => {
                         let Some((entity, row)) = placed.frame.row(i) else {
@@ -394,6 +396,9 @@ impl Inner {
                 sequence = sequence.saturating_add(1);
             }
             memtable.add_log_bytes(placed.frame.len() as u64);
+        }
+        if erases {
+            self.reclaim_after(self.options.erase_within / 2);
         }
         Ok(())
     }

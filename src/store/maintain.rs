@@ -73,7 +73,7 @@ impl Inner {
     }
 
     fn flush_memtable(&self, memtable: &Arc<Memtable>, tables: &Tables) -> Result<()> {
-        let outcome = compaction::flush(memtable, &self.options.limits, tables)?;
+        let outcome = compaction::flush(memtable, &self.options.limits, tables, &self.erasures())?;
         let edits = edits_of_flush(&outcome);
         if planted!("checkpoint before tables")
             && let Some(sequence) = outcome.sequence
@@ -147,7 +147,11 @@ impl Inner {
         }
     }
 
-    fn run_compaction(self: &Arc<Self>, job: &CompactionJob, cancel: &dyn Fn() -> bool) -> Result<()> {
+    pub(super) fn run_compaction(
+        self: &Arc<Self>,
+        job: &CompactionJob,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let tables = self.tables();
         let merged = self.merge(job, &tables, cancel);
         self.clean_up(&tables, &merged);
@@ -158,7 +162,8 @@ impl Inner {
     }
 
     fn merge(&self, job: &CompactionJob, tables: &Tables, cancel: &dyn Fn() -> bool) -> Result<()> {
-        match compaction::run(job, &self.options.limits, tables, cancel, &mut |_| {})? {
+        let erasures = self.erasures();
+        match compaction::run(job, &self.options.limits, tables, &erasures, cancel, &mut |_| {})? {
             CompactionOutcome::Interrupted => Err(Error::Cancelled),
             CompactionOutcome::Done(change) => {
                 self.install(edits_of(&change), &change, tables, |view, levels| Ok(view.with_levels(levels)))

@@ -32,6 +32,7 @@ use crate::index::entity_hash;
 use crate::limits::ENTITY_LEN_MAX;
 use crate::log::{Change, ValueFile};
 use crate::manifest::{Edit, ValueFileInfo};
+use crate::model::Entity;
 use crate::pack::{Pack, PackInput, PackOptions, Rectangle};
 use crate::{Error, Result};
 
@@ -78,6 +79,8 @@ pub(crate) struct Merge {
     /// What is left to be merged of it: everything from its smallest entity on.
     pub(crate) inputs: Vec<ValueFileInfo>,
     pub(crate) options: PackOptions,
+    /// Only to leave out what is forgotten: the run need not become whole by it.
+    pub(crate) rewrites: bool,
 }
 
 impl Merge {
@@ -86,7 +89,7 @@ impl Merge {
         let files = runs.iter().flat_map(|run| &run.files);
         let whole = |file: &&ValueFileInfo| (file.sequence_first, file.sequence_last) == (first, last);
         let inputs: Vec<_> = files.filter(|file| !whole(file)).cloned().collect();
-        (!inputs.is_empty()).then_some(Self { first, last, inputs, options })
+        (!inputs.is_empty()).then_some(Self { first, last, inputs, options, rewrites: false })
     }
 
     fn entity_first(&self) -> Bytes {
@@ -178,11 +181,17 @@ impl Inner {
                 if pack.trailer().level < PackOptions::BEST.level.unsigned_abs() {
                     let (first, last) = (info.sequence_first, info.sequence_last);
                     let inputs = vec![info.clone()];
-                    return Ok(Some(Merge { first, last, inputs, options: PackOptions::BEST }));
+                    let options = PackOptions::BEST;
+                    return Ok(Some(Merge { first, last, inputs, options, rewrites: false }));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Whether a merge is half done that could go on.
+    pub(crate) fn is_merge_unfinished(&self) -> bool {
+        self.stretches().iter().flatten().any(|run| !run.unfinished().is_empty())
     }
 
     pub(crate) fn tier(&self, run: &Run) -> u32 {
@@ -226,7 +235,7 @@ impl Inner {
         Ok(pays)
     }
 
-    fn open_pack(&self, info: &ValueFileInfo) -> Result<Arc<Pack>> {
+    pub(super) fn open_pack(&self, info: &ValueFileInfo) -> Result<Arc<Pack>> {
         let handle = self.manifest.files().open(info.id, info.kind)?;
         let path = handle.path().to_path_buf();
         let store = self.manifest.state().store;
@@ -280,7 +289,12 @@ impl Inner {
         }
         let made = self.make_pack(&inputs, rectangle, &template, &erasures, merge.options, cancel);
         let Some((part, entry)) = self.inputs_packable(merge, made)? else { return Ok(()) };
-        self.require_whole(merge, &part)?;
+        if merge.rewrites {
+            let files: Vec<Arc<Pack>> = packs.iter().map(|(_, pack)| pack.clone()).collect();
+            let Some(()) = self.inputs_packable(merge, require_all(&files, &part))? else { return Ok(()) };
+        } else {
+            self.require_whole(merge, &part)?;
+        }
         let mut edits = Vec::with_capacity(packs.len() * 2 + 1);
         let mut rest = Vec::new();
         for (info, pack) in &packs {
@@ -361,10 +375,15 @@ impl Inner {
         }
         let (from, last) = (merge.entity_first(), merge.entity_last());
         let next = |ends: &[Bytes]| {
-            let inside = |end: &&Bytes| **end >= from && (last.is_empty() || **end < last);
+            // It was planned before an entity was purged whose name it would tell.
+            let purged = |end: &Bytes| {
+                let entity = Entity::from_bytes(end.clone()).and_then(|entity| erasures.gate(&entity));
+                entity.is_ok_and(|gate| gate.purge().is_some())
+            };
+            let inside = |end: &&Bytes| **end >= from && (last.is_empty() || **end < last) && !purged(end);
             ends.iter().find(inside).unwrap_or(&last).clone()
         };
-        {
+        if !merge.rewrites {
             let plan = self.background.part_ends.lock();
             if plan.0 == (merge.first, merge.last) {
                 return Ok(next(&plan.1));
@@ -372,7 +391,9 @@ impl Inner {
         }
         let ends = self.plan_parts(merge, packs, erasures, (records, bytes), &parts, cancel)?;
         let end = next(&ends);
-        *self.background.part_ends.lock() = ((merge.first, merge.last), ends);
+        if !merge.rewrites {
+            *self.background.part_ends.lock() = ((merge.first, merge.last), ends);
+        }
         Ok(end)
     }
 
@@ -409,7 +430,9 @@ impl Inner {
                     continue;
                 }
                 // A bound is told in the manifest and in the parts: it is not to be the name of a purged entity, nor most of it.
-                if entity.as_bytes().len() >= ENTITY_LEN_MAX || erasures.gate(&entity)?.purged_before(change.sequence) {
+                if entity.as_bytes().len() >= ENTITY_LEN_MAX
+                    || erasures.gate(&entity)?.purged_before(change.sequence)
+                {
                     continue;
                 }
                 // A change costs about as much as so many bytes of content.
@@ -439,6 +462,24 @@ impl Inner {
         ends.dedup();
         Ok(ends)
     }
+}
+
+/// A file that was only written anew must have every change of its rectangle that the inputs have.
+fn require_all(inputs: &[Arc<Pack>], part: &ValueFileInfo) -> Result<()> {
+    let inside = |place: &[u8]| {
+        place >= &part.entity_first[..] && (part.entity_last.is_empty() || place <= &part.entity_last[..])
+    };
+    let mut expected = 0_u64;
+    for input in inputs {
+        let file: Arc<dyn ValueFile> = input.clone();
+        for change in file.changes(part.sequence_first.saturating_sub(1), part.sequence_last) {
+            expected = expected.saturating_add(u64::from(inside(change?.change.place())));
+        }
+    }
+    if expected == part.records {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("internal: a file written anew has {} of {expected} changes", part.records)))
 }
 
 /// Whether nothing is left of a file behind an entity (empty: behind all).

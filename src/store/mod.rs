@@ -26,6 +26,7 @@ mod pipeline;
 mod prepare;
 mod read;
 mod rebuild;
+mod reclaim;
 mod repair;
 mod reserve;
 mod resolve;
@@ -60,6 +61,7 @@ pub use maintain::Compaction;
 pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder};
 pub use options::{ByteSize, Options, Packing, TableReads};
 pub use rebuild::{RebuildMode, RebuildReport};
+pub use reclaim::{ErasureReport, HeldFile, HeldRole, Reclaimed, UnknownFile};
 pub use repair::{Lost, RepairMode, RepairReport, repair};
 pub use restore::{AnnotationsFrom, RestoreReport};
 pub use revision::{AsOf, Content, Head, Revision};
@@ -466,6 +468,34 @@ impl Store {
         progress: &mut Progress<'_>,
     ) -> Result<CheckpointReport> {
         self.inner().checkpoint(to.as_ref(), progress)
+    }
+
+    /// Writes every file anew that holds bytes of what is forgotten, without them: now, and not within [`Options::erase_within`]. Readers and
+    /// writers go on meanwhile. What a reader still has open goes when he is done.
+    ///
+    /// # Errors
+    /// `OutOfSpace` if there is no room for the largest file concerned, `Cancelled`, `Io`. Damaged files are no error: see
+    /// [`Reclaimed::unreadable`].
+    pub fn reclaim(&self, progress: &mut Progress<'_>) -> Result<Reclaimed> {
+        self.inner().reclaim(progress)
+    }
+
+    /// Names each file that still holds bytes of what is forgotten: every file of the directory is looked into, and the checkpoints that were
+    /// made of this store are judged by what was erased when they were made. Works on a store that is open for reading only, too. Other
+    /// copies it knows nothing of, nor of what a disk keeps in its free blocks.
+    ///
+    /// # Errors
+    /// `Cancelled`; `Io` if the directory cannot be listed. What cannot be read is in the report.
+    pub fn erasure_report(&self, progress: &mut Progress<'_>) -> Result<ErasureReport> {
+        self.inner().erasure_report(progress)
+    }
+
+    /// Takes a checkpoint that is not there any more off the list of those that may hold what was forgotten since.
+    ///
+    /// # Errors
+    /// `Invalid` if none at that path is listed, or if it is still there; `Io`.
+    pub fn release_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.inner().release_checkpoint(path.as_ref())
     }
 
     /// The last sequence number that can be read.

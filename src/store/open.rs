@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Store;
+use super::forget::erasures::ViewErasures;
 use super::memory::Budget;
 use super::options::{ByteSize, Options, Packing, TableReads};
 use super::start::Opening;
@@ -118,6 +119,12 @@ impl StoreBuilder {
     }
 
     /// After how long without a write the last group's promise is written.
+    pub fn erase_within(mut self, time: std::time::Duration) -> Self {
+        self.options.erase_within = time;
+        self
+    }
+
+    /// See [`Options::promise_delay`].
     pub fn promise_delay(mut self, delay: std::time::Duration) -> Self {
         self.options.promise_delay = delay;
         self
@@ -307,6 +314,9 @@ pub(crate) fn open_locked(builder: StoreBuilder, env: Env, held: Option<StoreLoc
     tell(&inner);
     if !read_only {
         inner.pack_in_background();
+        if inner.annotated.load(crate::sync::atomic::Ordering::Relaxed) {
+            inner.reclaim_after(std::time::Duration::ZERO);
+        }
     }
     Ok(Store::from_inner(inner))
 }
@@ -371,7 +381,12 @@ impl Replay<'_> {
         let rotated = self.view.rotated(Arc::new(Memtable::new(self.memtable_bytes)));
         let Some(memtable) = rotated.flush_next().cloned() else { return Ok(()) };
         probe!("flush: during replay");
-        let outcome = compaction::flush(&memtable, self.limits, self.tables)?;
+        let outcome = {
+            // What is replayed was made durable by recovery.
+            let view = Arc::new(rotated.clone());
+            let erasures = ViewErasures::new(self.manifest.state().store, view, u64::MAX);
+            compaction::flush(&memtable, self.limits, self.tables, &erasures)?
+        };
         let levels = Arc::new(rotated.levels().apply(&outcome.edit, self.tables)?);
         self.manifest.commit(super::maintain::edits_of_flush(&outcome))?;
         self.view = rotated.flushed(&memtable, levels)?;

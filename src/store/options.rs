@@ -49,6 +49,9 @@ pub struct Options {
     pub table_reads: TableReads,
     /// When sealed segments are rewritten as packs. Default: `InBackground`.
     pub packing: Packing,
+    /// Within what time of its forgetting a thing's bytes are gone from the store's own files, as long as it is open for writing. Background
+    /// work begins when half of it has passed, so that several forgettings share it. Default 24 h; zero: at once.
+    pub erase_within: Duration,
     /// After how long without a write the last group's promise is written. Default 50 ms.
     pub promise_delay: Duration,
     /// Whether a clock that stepped forward by more than an hour is believed at once. Default: no, writes answer `Busy` until two readings
@@ -65,6 +68,7 @@ impl Default for Options {
             background_threads: 2,
             table_reads: TableReads::Read,
             packing: Packing::InBackground,
+            erase_within: Duration::from_secs(24 * 3600),
             promise_delay: Duration::from_millis(50),
             accept_clock_steps: false,
             limits: Limits::PRODUCTION,

@@ -139,7 +139,7 @@ impl Inner {
         waiting.fold((0, 0), |(files, bytes), file| (files + 1, bytes.saturating_add(file.len)))
     }
 
-    fn pack_segment(&self, info: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
+    pub(super) fn pack_segment(&self, info: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
         self.require_space(info.len / SMALLEST_OF)?;
         let store = self.manifest.state().store;
         let path = self.manifest.files().path(info.id, FileKind::Segment);

@@ -11,7 +11,7 @@ use crate::error::IoContext;
 use crate::{Error, Result};
 
 /// The file's name.
-const RESERVE_FILE: &str = "RESERVE";
+pub(crate) const RESERVE_FILE: &str = "RESERVE";
 /// How much it holds at most, bytes; a sixteenth of a segment where that is less.
 const RESERVE_BYTES: u64 = 4 << 20;
 

@@ -289,6 +289,7 @@ impl Inner {
             tracing::warn!(path = %self.path.display(), %error, "the store could not be closed cleanly");
         }
         // Jobs look at `closed` every few hundred rows, and again when they have got one of these.
+        drop(self.background.reclaiming.lock());
         drop(self.background.compacting.lock());
         drop(self.background.packing.lock());
         drop(self.background.flushing.lock());

@@ -138,21 +138,21 @@ impl OpenTables for Tables {
 }
 
 impl BuildTables for Tables {
-    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
+    fn revisions(&self, level: u8, erased_up_to: u64) -> Result<Box<dyn RevisionOutput>> {
         let (path, file, header) = self.create(FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
-        let options = TableOptions::for_level(0, level);
+        let options = TableOptions::for_level(0, level).erased_up_to(erased_up_to);
         let builder = RevisionTableBuilder::new(file, &path, header, self.0.limits, options)?;
         Ok(Box::new(RevisionFile { tables: self.clone(), builder, level, entity: None }))
     }
 
-    fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>> {
+    fn plain(&self, keyspace: u16, level: u8, erased_up_to: u64) -> Result<Box<dyn PlainOutput>> {
         let (path, file, header) = self.create(FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
         let builder = PlainTableBuilder::new(
             file,
             &path,
             header,
             self.0.limits,
-            TableOptions::for_level(keyspace, level),
+            TableOptions::for_level(keyspace, level).erased_up_to(erased_up_to),
         )?;
         Ok(Box::new(PlainFile { tables: self.clone(), builder, level, sequences: None }))
     }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::{Gate, StoredAnnotation};
 use crate::Result;
 use crate::codec::Malformed;
-use crate::model::{Address, Entity, FieldMask, Fields, Row};
+use crate::model::{Address, Entity, FieldMask, Fields, PURGED_PREFIX, Row};
 
 /// The attribute beside an author that names him, too: imports keep it.
 pub const AUTHOR_ID: &[u8] = b"author_id";
@@ -115,10 +115,21 @@ impl Gate {
 
     /// Folds those annotations that erase, of one entity and up to a sequence number.
     pub fn erasing(annotations: &[StoredAnnotation], purges: &[StoredAnnotation], up_to: u64) -> Self {
-        let counts =
-            |stored: &&StoredAnnotation| stored.sequence <= up_to && stored.annotation.kind.erases();
+        let counts = |stored: &&StoredAnnotation| stored.sequence <= up_to && stored.annotation.kind.erases();
         let annotations: Vec<_> = annotations.iter().filter(counts).cloned().collect();
         let purges: Vec<_> = purges.iter().filter(counts).cloned().collect();
         Self::new(&annotations, super::Purge::newest(&purges))
     }
+}
+
+/// Whether an annotation went with a purge of its entity that came after it.
+///
+/// # Errors
+/// Those of [`Erasures::gate`].
+pub fn is_purged(entity: &Entity, sequence: u64, erasures: &dyn Erasures) -> Result<bool> {
+    // Purges themselves stay: by them `Purged` is answered.
+    if erasures.up_to() == 0 || entity.as_bytes().starts_with(PURGED_PREFIX) {
+        return Ok(false);
+    }
+    Ok(erasures.gate(entity)?.purged_before(sequence))
 }

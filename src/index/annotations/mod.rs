@@ -19,7 +19,7 @@ mod fold;
 mod source;
 
 pub use codec::{KeyParts, decode, decode_key, encode_key, encode_value, key_prefix, name_prefix};
-pub use erase::{AUTHOR_ID, Erasures, NothingErased, erase_row, take_fields};
+pub use erase::{AUTHOR_ID, Erasures, NothingErased, erase_row, is_purged, take_fields};
 pub use fold::{Interval, fold};
 pub use source::{AnnotationSource, AnnotationTable};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::output::{BuildTables, PlainOutput, Splitter};
 use crate::Result;
-use crate::index::annotations::{encode_key, encode_value};
+use crate::index::annotations::{Erasures, encode_key, encode_value, is_purged};
 use crate::index::levels::{KEYSPACE_ANNOTATIONS, TableEdit};
 use crate::index::memtable::Memtable;
 use crate::index::{EntityRange, Order, Source, entity_hash};
@@ -25,8 +25,13 @@ pub struct FlushOutcome {
 ///
 /// # Errors
 /// Whatever writing gives; nothing is installed then.
-pub fn flush(memtable: &Arc<Memtable>, limits: &Limits, build: &dyn BuildTables) -> Result<FlushOutcome> {
-    let mut splitter = Splitter::new(build, 0, limits.table_bytes);
+pub fn flush(
+    memtable: &Arc<Memtable>,
+    limits: &Limits,
+    build: &dyn BuildTables,
+    erasures: &dyn Erasures,
+) -> Result<FlushOutcome> {
+    let mut splitter = Splitter::new(build, erasures, 0, limits.table_bytes);
     let mut runs = memtable.clone().runs(&EntityRange::default(), Order::Ascending);
     while let Some(info) = runs.next_run()? {
         let mut run = splitter.start(info)?;
@@ -42,9 +47,12 @@ pub fn flush(memtable: &Arc<Memtable>, limits: &Limits, build: &dyn BuildTables)
         if planted!("annotations not flushed") {
             break;
         }
+        if is_purged(&stored.annotation.entity, stored.sequence, erasures)? {
+            continue;
+        }
         let output = match &mut output {
             Some(output) => output,
-            none => none.insert(build.plain(KEYSPACE_ANNOTATIONS, 0)?),
+            none => none.insert(build.plain(KEYSPACE_ANNOTATIONS, 0, erasures.up_to())?),
         };
         let hash = entity_hash(stored.annotation.entity.as_bytes());
         output.add(&encode_key(&stored), &encode_value(&stored.annotation), hash, stored.sequence)?;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::codec::FileId;
 use crate::index::Source;
 use crate::index::annotations::AnnotationSource;
-use crate::index::levels::{KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Leveled, total};
+use crate::index::levels::{KEYSPACE_ANNOTATIONS, KEYSPACE_REVISIONS, Leveled, Levels, total};
 use crate::manifest::TableInfo;
 
 /// A rectangle of levels and keys that one job owns.
@@ -64,6 +65,22 @@ impl CompactionJob {
             last: infos.iter().map(|info| &info.last).max()?.clone(),
         };
         Some(Self { inputs, target, is_move, claim })
+    }
+
+    /// Writes one table anew where it is, so that what is forgotten is left out.
+    pub fn rewrite(levels: &Levels, keyspace: u16, id: FileId) -> Option<Self> {
+        let inputs = match keyspace {
+            KEYSPACE_REVISIONS => {
+                let table = levels.revisions.tables().find(|table| table.info.id == id)?;
+                Inputs::Revisions(vec![vec![table.clone()]])
+            }
+            _ => {
+                let table = levels.annotations.tables().find(|table| table.info.id == id)?;
+                Inputs::Annotations(vec![vec![table.clone()]])
+            }
+        };
+        let level = infos(&inputs).map(|info| info.level).next()?;
+        Self::new(inputs, level, false)
     }
 
     /// What no other job may touch while this one runs.

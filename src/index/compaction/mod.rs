@@ -5,8 +5,9 @@
 //!  pure     claims a range    streams  removed, moved, added
 //! ```
 //!
-//! 1. **Nothing is dropped**: as many rows come out as went in, each checked on its way (order within the entity, level order
-//!    between the inputs). A mismatch is an error and the job is void.
+//! 1. **Nothing is dropped** but what was purged: as many rows come out as went in, each checked on its way (order within the entity, level
+//!    order between the inputs). A mismatch is an error and the job is void. Rows of purged entities and fields that are forgotten
+//!    are left out ([`crate::index::annotations::Erasures`]); the table says up to which annotation.
 //! 2. **An input that cannot be read aborts the job**; it is never skipped, so it is never deleted unread.
 //! 3. **`Interrupted` is not `Done`**: a cancelled job has no edit to install. Its files are announced as intents and belong to nobody.
 //! 4. **A job out of a level takes every older overlapping table of that level**: all tables of level 0 go at once (so

@@ -1,6 +1,10 @@
 //! Where rows go: tables, split between entities, every row checked as it passes.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::index::RunInfo;
+use crate::index::annotations::{Erasures, Gate, erase_row};
 use crate::manifest::TableInfo;
 use crate::model::{Entity, Row};
 use crate::{Error, Result};
@@ -8,10 +12,10 @@ use crate::{Error, Result};
 /// Makes tables. A finished table's bytes are durable; that its *name* is, is up to whoever gave out the file, before the manifest
 /// edit is written. It belongs to the store only once the manifest says so.
 pub trait BuildTables: Send + Sync {
-    /// A table of keyspace 0 for a level.
-    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>>;
+    /// A table of keyspace 0 for a level, from which is left out what was forgotten by annotations up to a sequence number.
+    fn revisions(&self, level: u8, erased_up_to: u64) -> Result<Box<dyn RevisionOutput>>;
     /// A table of another keyspace for a level.
-    fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>>;
+    fn plain(&self, keyspace: u16, level: u8, erased_up_to: u64) -> Result<Box<dyn PlainOutput>>;
 }
 
 /// A table of revisions in the making. Dropped without [`RevisionOutput::finish`], it is an unfinished file.
@@ -44,20 +48,25 @@ struct Written {
     sequence_last: u64,
 }
 
-/// Writes runs into tables of the given size.
+/// Writes runs into tables of the given size, without what is forgotten.
 pub(super) struct Splitter<'a> {
     build: &'a dyn BuildTables,
+    erasures: &'a dyn Erasures,
     level: u8,
     table_bytes: u64,
     current: Option<(Box<dyn RevisionOutput>, Written)>,
     done: Vec<TableInfo>,
     rows: u64,
+    erased: u64,
 }
 
 /// Where a run has got to.
 pub(super) struct Run {
     info: RunInfo,
+    gate: Arc<Gate>,
     rows: u64,
+    /// Rows of a purged entity: the oldest ones, or all.
+    erased: u64,
     /// Of the last row.
     newer: Option<Stamp>,
 }
@@ -71,13 +80,23 @@ struct Stamp {
 }
 
 impl<'a> Splitter<'a> {
-    pub(super) fn new(build: &'a dyn BuildTables, level: u8, table_bytes: u64) -> Self {
-        Self { build, level, table_bytes, current: None, done: Vec::new(), rows: 0 }
+    pub(super) fn new(
+        build: &'a dyn BuildTables,
+        erasures: &'a dyn Erasures,
+        level: u8,
+        table_bytes: u64,
+    ) -> Self {
+        Self { build, erasures, level, table_bytes, current: None, done: Vec::new(), rows: 0, erased: 0 }
     }
 
-    /// Rows written so far.
+    /// Rows read so far: written, or left out with their entity.
     pub(super) fn rows(&self) -> u64 {
-        self.rows
+        self.rows.saturating_add(self.erased)
+    }
+
+    /// Rows left out so far, because their entity was purged.
+    pub(super) fn erased(&self) -> u64 {
+        self.erased
     }
 
     /// Starts the rows of an entity: the only place where a table ends.
@@ -91,7 +110,8 @@ impl<'a> Splitter<'a> {
         {
             return Err(void(&info.entity, "entities are not in ascending order"));
         }
-        Ok(Run { info, rows: 0, newer: None })
+        let gate = self.erasures.gate(&info.entity)?;
+        Ok(Run { info, gate, rows: 0, erased: 0, newer: None })
     }
 
     /// Adds the next row of a run.
@@ -115,9 +135,31 @@ impl<'a> Splitter<'a> {
         if !in_order {
             return Err(void(entity, &format!("revision {} is out of order", row.number)));
         }
+        let seen = run.gate.visibility(row.number);
+        if seen.purged {
+            run.newer = Some(stamp);
+            run.erased += 1;
+            self.erased += 1;
+            return Ok(());
+        }
+        if run.erased > 0 {
+            return Err(void(entity, "a revision that was purged is newer than one that was not"));
+        }
+        let mut row = Cow::Borrowed(row);
+        if !seen.forgotten.is_empty() {
+            let undecodable = |bad| void(entity, &format!("the fields of revision {}: {bad}", row.number));
+            let mut without = row.clone().into_owned();
+            if erase_row(&mut without, seen.forgotten).map_err(undecodable)? {
+                row = Cow::Owned(without);
+            }
+        }
+        let row = &*row;
         let (output, written) = match &mut self.current {
             Some(current) => current,
-            none => none.insert((self.build.revisions(self.level)?, Written::new(entity, row))),
+            none => {
+                let output = self.build.revisions(self.level, self.erasures.up_to())?;
+                none.insert((output, Written::new(entity, row)))
+            }
         };
         output.add(entity, row)?;
         written.rows += 1;
@@ -136,10 +178,15 @@ impl<'a> Splitter<'a> {
     /// Ends a run: it must have had the rows that it announced.
     pub(super) fn end(&mut self, run: Run) -> Result<()> {
         let oldest = run.newer.map(|stamp| (stamp.number, stamp.sequence));
-        if run.rows == run.info.rows && oldest == Some((run.info.number_first, run.info.sequence_first)) {
+        if run.rows + run.erased == run.info.rows
+            && oldest == Some((run.info.number_first, run.info.sequence_first))
+        {
             return Ok(());
         }
-        Err(void(&run.info.entity, &format!("{} rows announced, {} read", run.info.rows, run.rows)))
+        Err(void(
+            &run.info.entity,
+            &format!("{} rows announced, {} read", run.info.rows, run.rows + run.erased),
+        ))
     }
 
     fn close(&mut self) -> Result<()> {

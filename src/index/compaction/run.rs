@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::job::{CompactionJob, Groups, Inputs};
 use super::output::{BuildTables, PlainOutput, Splitter};
-use crate::index::annotations::{AnnotationSource, decode_key};
+use crate::index::annotations::{AnnotationSource, Erasures, decode_key, is_purged};
 use crate::index::levels::{KEYSPACE_ANNOTATIONS, TableEdit, total};
 use crate::index::merge::{ConcatRuns, MergeRuns, NamedRuns, Place};
 use crate::index::{EntityRange, Order, RunCursor, Source, entity_hash};
@@ -45,6 +45,7 @@ pub fn run(
     job: &CompactionJob,
     limits: &Limits,
     build: &dyn BuildTables,
+    erasures: &dyn Erasures,
     cancel: &dyn Fn() -> bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CompactionOutcome> {
@@ -68,11 +69,15 @@ pub fn run(
         _ => probe!("compaction: into level 2 or below"),
     }
     let added = match &job.inputs {
-        Inputs::Revisions(groups) => merge_revisions(groups, job.target, limits, build, &mut slice)?,
-        Inputs::Annotations(groups) => merge_entries(groups, job.target, limits, build, &mut slice)?,
+        Inputs::Revisions(groups) => {
+            merge_revisions(groups, job.target, limits, build, erasures, &mut slice)?
+        }
+        Inputs::Annotations(groups) => {
+            merge_entries(groups, job.target, limits, build, erasures, &mut slice)?
+        }
     };
-    let Some(added) = added else { return Ok(CompactionOutcome::Interrupted) };
-    let rows = total(added.iter().map(|info| info.rows));
+    let Some((added, erased)) = added else { return Ok(CompactionOutcome::Interrupted) };
+    let rows = total(added.iter().map(|info| info.rows)).saturating_add(erased);
     if rows != rows_total
         && !planted!("interrupted compaction installed")
         && !planted!("unreadable input skipped")
@@ -90,14 +95,15 @@ pub fn run(
     Ok(CompactionOutcome::Done(TableEdit { removed, added, ..TableEdit::default() }))
 }
 
-/// `None`: told to stop.
+/// Tables, and how many rows were left out with their entities; `None`: told to stop.
 fn merge_revisions(
     groups: &Groups<dyn Source>,
     level: u8,
     limits: &Limits,
     build: &dyn BuildTables,
+    erasures: &dyn Erasures,
     slice: &mut dyn FnMut(u64) -> bool,
-) -> Result<Option<Vec<TableInfo>>> {
+) -> Result<Option<(Vec<TableInfo>, u64)>> {
     let order = Order::Ascending;
     let places = groups.iter().filter_map(|group| {
         let name = group.first()?.name.clone();
@@ -109,13 +115,13 @@ fn merge_revisions(
         Some(NamedRuns { name, runs })
     });
     let mut runs = MergeRuns::new(places.collect(), order);
-    let mut splitter = Splitter::new(build, level, limits.table_bytes);
+    let mut splitter = Splitter::new(build, erasures, level, limits.table_bytes);
     while let Some(info) = runs.next_run()? {
         let mut run = splitter.start(info)?;
         while let Some(row) = runs.next_row()? {
             if !slice(splitter.rows()) {
                 if planted!("interrupted compaction installed") {
-                    return splitter.finish().map(Some);
+                    return splitter.finish().map(|added| Some((added, 0)));
                 }
                 return Ok(None);
             }
@@ -123,17 +129,19 @@ fn merge_revisions(
         }
         splitter.end(run)?;
     }
-    splitter.finish().map(Some)
+    let erased = splitter.erased();
+    splitter.finish().map(|added| Some((added, erased)))
 }
 
-/// Annotations keep their bytes; only their keys are read. `None`: told to stop.
+/// Annotations keep their bytes; only their keys are read. Those of purged entities are left out, and counted. `None`: told to stop.
 fn merge_entries(
     groups: &Groups<dyn AnnotationSource>,
     level: u8,
     limits: &Limits,
     build: &dyn BuildTables,
+    erasures: &dyn Erasures,
     slice: &mut dyn FnMut(u64) -> bool,
-) -> Result<Option<Vec<TableInfo>>> {
+) -> Result<Option<(Vec<TableInfo>, u64)>> {
     let mut inputs: Vec<_> = groups
         .iter()
         .flatten()
@@ -142,7 +150,7 @@ fn merge_entries(
     let mut added = Vec::new();
     let mut output: Option<Box<dyn PlainOutput>> = None;
     let mut last: Option<Bytes> = None;
-    let mut rows = 0;
+    let (mut rows, mut erased) = (0, 0);
     loop {
         let mut smallest: Option<(usize, Bytes)> = None;
         for (at, (_, entries, head)) in inputs.iter_mut().enumerate() {
@@ -157,7 +165,7 @@ fn merge_entries(
         }
         let Some((name, _, head)) = smallest.and_then(|(at, _)| inputs.get_mut(at)) else { break };
         let Some((key, value)) = head.take() else { break };
-        if !slice(rows) {
+        if !slice(rows + erased) {
             return Ok(None);
         }
         if last.as_ref().is_some_and(|last| *last >= key) {
@@ -170,6 +178,11 @@ fn merge_entries(
             ));
         }
         let parts = decode_key(&key).map_err(|bad| Error::malformed(name, 0, bad, "an annotation"))?;
+        if is_purged(&parts.entity, parts.sequence, erasures)? {
+            erased += 1;
+            last = Some(key);
+            continue;
+        }
         if output.as_ref().is_some_and(|output| output.bytes() >= limits.table_bytes)
             && let Some(full) = output.take()
         {
@@ -177,7 +190,7 @@ fn merge_entries(
         }
         let output = match &mut output {
             Some(output) => output,
-            none => none.insert(build.plain(KEYSPACE_ANNOTATIONS, level)?),
+            none => none.insert(build.plain(KEYSPACE_ANNOTATIONS, level, erasures.up_to())?),
         };
         output.add(&key, &value, entity_hash(parts.entity.as_bytes()), parts.sequence)?;
         rows += 1;
@@ -186,5 +199,5 @@ fn merge_entries(
     if let Some(output) = output {
         added.push(output.finish()?);
     }
-    Ok(Some(added))
+    Ok(Some((added, erased)))
 }

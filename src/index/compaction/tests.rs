@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ErrorKind;
 use crate::Result;
+use crate::index::annotations::NothingErased;
 use crate::index::levels::{IndexView, Levels, TableEdit};
 use crate::index::table::TableAccess;
 use crate::index::testing::model::{World, ops};
@@ -39,7 +40,7 @@ fn wide(tables: &MemTables, level: u8, names: &[&str], rows: u64, sequence: u64)
 }
 
 fn done(job: &CompactionJob, tables: &MemTables) -> TableEdit {
-    match run(job, &LIMITS, tables, &|| false, &mut |_| ()).unwrap() {
+    match run(job, &LIMITS, tables, &NothingErased, &|| false, &mut |_| ()).unwrap() {
         CompactionOutcome::Done(edit) => edit,
         CompactionOutcome::Interrupted => panic!("nobody interrupted it"),
     }
@@ -145,10 +146,12 @@ fn an_interrupted_compaction_has_nothing_to_install() {
     let job = pick(&levels, &LIMITS, &[]).unwrap();
     let asked = Cell::new(0);
     let cancel = || asked.replace(asked.get() + 1) == 2;
-    let outcome = run(&job, &LIMITS, &tables, &cancel, &mut |_| ()).unwrap();
+    let outcome = run(&job, &LIMITS, &tables, &NothingErased, &cancel, &mut |_| ()).unwrap();
     assert_eq!(outcome, CompactionOutcome::Interrupted);
     let mut seen = Vec::new();
-    let finished = run(&job, &LIMITS, &tables, &|| false, &mut |progress| seen.push(progress.rows)).unwrap();
+    let finished =
+        run(&job, &LIMITS, &tables, &NothingErased, &|| false, &mut |progress| seen.push(progress.rows))
+            .unwrap();
     assert!(matches!(finished, CompactionOutcome::Done(_)));
     assert_eq!(seen.last(), Some(&1600));
     assert!(seen.is_sorted());
@@ -163,7 +166,7 @@ fn an_input_that_cannot_be_read_aborts_the_job() {
     };
     let all = vec![tables.table(0, bad), wide(&tables, 0, &["a", "d"], 2, 10)];
     let job = pick(&levels(&tables, all), &LIMITS, &[]).unwrap();
-    assert!(run(&job, &LIMITS, &tables, &|| false, &mut |_| ()).is_err());
+    assert!(run(&job, &LIMITS, &tables, &NothingErased, &|| false, &mut |_| ()).is_err());
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn inputs_that_break_the_level_order_are_refused_by_name() {
     ];
     all[2].first = "a1".into();
     let job = pick(&levels(&tables, all), &LIMITS, &[]).unwrap();
-    let error = run(&job, &LIMITS, &tables, &|| false, &mut |_| ()).unwrap_err();
+    let error = run(&job, &LIMITS, &tables, &NothingErased, &|| false, &mut |_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
 
@@ -201,7 +204,7 @@ fn an_entity_split_between_tables_of_a_level_is_refused() {
     }
     let job = pick(&levels, &LIMITS, &[]).unwrap();
     assert_eq!(inputs(&job), [4, 3, 1, 2]);
-    let error = run(&job, &LIMITS, &tables, &|| false, &mut |_| ()).unwrap_err();
+    let error = run(&job, &LIMITS, &tables, &NothingErased, &|| false, &mut |_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
 
@@ -243,7 +246,7 @@ fn the_pick_does_not_depend_on_how_the_levels_came_to_be() {
 fn an_empty_memtable_flushes_to_nothing() {
     let memtable = Arc::new(crate::index::memtable::Memtable::new(1000));
     let tables = MemTables::default();
-    let outcome = flush(&memtable, &LIMITS, &tables).unwrap();
+    let outcome = flush(&memtable, &LIMITS, &tables, &NothingErased).unwrap();
     assert_eq!(outcome, FlushOutcome { edit: TableEdit::default(), sequence: None });
     assert_eq!(tables.completed(), 0);
 }
@@ -351,12 +354,12 @@ impl RevisionOutput for Sink {
 struct Sinks(TableInfo);
 
 impl BuildTables for Sinks {
-    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
+    fn revisions(&self, level: u8, _: u64) -> Result<Box<dyn RevisionOutput>> {
         let info = TableInfo { level, rows: 0, sequence_last: 0, ..self.0.clone() };
         Ok(Box::new(Sink(info)))
     }
 
-    fn plain(&self, _: u16, _: u8) -> Result<Box<dyn PlainOutput>> {
+    fn plain(&self, _: u16, _: u8, _: u64) -> Result<Box<dyn PlainOutput>> {
         panic!("there are no annotations")
     }
 }
@@ -390,7 +393,8 @@ fn a_history_of_100_000_revisions_streams_into_one_table() {
     let edit = TableEdit { added, ..TableEdit::default() };
     let levels = Levels::default().apply(&edit, &Opens(alive.clone())).unwrap();
     let job = pick(&levels, &LIMITS, &[]).unwrap();
-    let outcome = run(&job, &LIMITS, &Sinks(part(4, 1, 1, 1)), &|| false, &mut |_| ()).unwrap();
+    let outcome =
+        run(&job, &LIMITS, &Sinks(part(4, 1, 1, 1)), &NothingErased, &|| false, &mut |_| ()).unwrap();
     let CompactionOutcome::Done(edit) = outcome else { panic!("nobody interrupted it") };
     assert_eq!((edit.removed.len(), edit.added.len()), (3, 1));
     assert_eq!(

@@ -50,7 +50,8 @@ impl PlainTableBuilder {
         options: TableOptions,
     ) -> Result<Self> {
         let sink = Sink::new(file, path, header, FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
-        let properties = Properties { keyspace: options.keyspace, ..Properties::default() };
+        let (keyspace, erased_up_to) = (options.keyspace, options.erased_up_to);
+        let properties = Properties { keyspace, erased_up_to, ..Properties::default() };
         Ok(Self {
             sink,
             header,
@@ -147,6 +148,7 @@ impl PlainTableBuilder {
             sequence_last: self.properties.sequence_last,
             rows: self.properties.rows,
             entities: 0,
+            erased_up_to: self.properties.erased_up_to,
         })
     }
 

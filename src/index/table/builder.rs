@@ -81,8 +81,9 @@ impl RevisionTableBuilder {
             return Err(Error::invalid(format!("blocks of a table have 1 to {BLOCK_ROWS_MAX} rows")));
         }
         let sink = Sink::new(file, path, header, FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
+        let (keyspace, erased_up_to) = (options.keyspace, options.erased_up_to);
         let properties =
-            Properties { keyspace: options.keyspace, sequence_first: u64::MAX, ..Properties::default() };
+            Properties { keyspace, erased_up_to, sequence_first: u64::MAX, ..Properties::default() };
         Ok(Self {
             sink,
             header,
@@ -232,6 +233,7 @@ impl RevisionTableBuilder {
             sequence_last: self.properties.sequence_last,
             rows: self.properties.rows,
             entities: self.properties.entities,
+            erased_up_to: self.properties.erased_up_to,
         })
     }
 

@@ -35,6 +35,7 @@ pub fn describe_table(file: Arc<dyn File>, path: &Path) -> Result<(FileHeader, T
         sequence_last: properties.sequence_last,
         rows: properties.rows,
         entities: properties.entities,
+        erased_up_to: properties.erased_up_to,
     };
     Ok((header, info))
 }

@@ -97,6 +97,8 @@ pub struct TableOptions {
     pub zstd_level: i32,
     /// Of the filter.
     pub fingerprint: Fingerprint,
+    /// Goes into the properties and the manifest: what annotations up to this sequence number had made forgotten is left out.
+    pub erased_up_to: u64,
 }
 
 impl TableOptions {
@@ -105,6 +107,12 @@ impl TableOptions {
     pub fn for_level(keyspace: u16, level: u8) -> Self {
         let codec = if level == 0 { Codec::Lz4 } else { Codec::Zstd };
         let fingerprint = if level <= 1 { Fingerprint::Wide } else { Fingerprint::Narrow };
-        Self { keyspace, level, codec, zstd_level: 3, fingerprint }
+        Self { keyspace, level, codec, zstd_level: 3, fingerprint, erased_up_to: 0 }
+    }
+
+    /// The same for a table that leaves out what was forgotten.
+    #[must_use]
+    pub fn erased_up_to(self, erased_up_to: u64) -> Self {
+        Self { erased_up_to, ..self }
     }
 }

@@ -73,16 +73,16 @@ impl OpenTables for FileTables {
 }
 
 impl BuildTables for FileTables {
-    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
+    fn revisions(&self, level: u8, erased_up_to: u64) -> Result<Box<dyn RevisionOutput>> {
         let (file, path, header) = self.create(FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
-        let options = TableOptions::for_level(0, level);
+        let options = TableOptions::for_level(0, level).erased_up_to(erased_up_to);
         let builder = RevisionTableBuilder::new(file, &path, header, Limits::TINY, options)?;
         Ok(Box::new(RevisionFile { builder, entity: None }))
     }
 
-    fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>> {
+    fn plain(&self, keyspace: u16, level: u8, erased_up_to: u64) -> Result<Box<dyn PlainOutput>> {
         let (file, path, header) = self.create(FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
-        let options = TableOptions::for_level(keyspace, level);
+        let options = TableOptions::for_level(keyspace, level).erased_up_to(erased_up_to);
         let builder = PlainTableBuilder::new(file, &path, header, Limits::TINY, options)?;
         Ok(Box::new(PlainFile { builder, sequences: (u64::MAX, 0) }))
     }

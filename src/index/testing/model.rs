@@ -7,6 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::row;
+use crate::index::annotations::NothingErased;
 use crate::index::annotations::{StoredAnnotation, Visibility};
 use crate::index::compaction::{self, BuildTables, CompactionJob, CompactionOutcome};
 use crate::index::levels::{IndexView, Levels, OpenTables, TableEdit, invariants};
@@ -156,7 +157,7 @@ impl<T: BuildTables + OpenTables> World<T> {
 
     fn flush(&mut self) {
         let Some(memtable) = self.view.flush_next().cloned() else { return };
-        let outcome = compaction::flush(&memtable, &self.limits, &self.tables).unwrap();
+        let outcome = compaction::flush(&memtable, &self.limits, &self.tables, &NothingErased).unwrap();
         assert_eq!(outcome.sequence, memtable.sequences().map(|(_, last)| last));
         let levels = self.install(&outcome.edit);
         self.view = self.view.flushed(&memtable, levels).unwrap();
@@ -169,7 +170,8 @@ impl<T: BuildTables + OpenTables> World<T> {
     }
 
     fn compact(&mut self, job: &CompactionJob) {
-        let done = compaction::run(job, &self.limits, &self.tables, &|| false, &mut |_| ()).unwrap();
+        let done =
+            compaction::run(job, &self.limits, &self.tables, &NothingErased, &|| false, &mut |_| ()).unwrap();
         let CompactionOutcome::Done(edit) = done else { panic!("nobody interrupted it") };
         self.view = self.view.with_levels(self.install(&edit));
     }
@@ -179,7 +181,8 @@ impl<T: BuildTables + OpenTables> World<T> {
         let asked = std::cell::Cell::new(0);
         let cancel = || asked.replace(asked.get() + 1) >= slices;
         // If it was done before it was stopped, its outputs are thrown away: that must do no harm either.
-        let _ = compaction::run(&job, &self.limits, &self.tables, &cancel, &mut |_| ()).unwrap();
+        let _ =
+            compaction::run(&job, &self.limits, &self.tables, &NothingErased, &cancel, &mut |_| ()).unwrap();
         self.check_reads(&Bound::ALL, &EntityRange::default());
     }
 

@@ -53,6 +53,7 @@ impl MemTables {
             sequence_last: sequences().max().unwrap(),
             rows: sequences().count() as u64,
             entities: source.runs.len() as u64,
+            erased_up_to: 0,
         };
         self.files.lock().revisions.insert(id, Arc::new(source));
         info
@@ -81,11 +82,11 @@ impl OpenTables for MemTables {
 }
 
 impl BuildTables for MemTables {
-    fn revisions(&self, level: u8) -> Result<Box<dyn RevisionOutput>> {
+    fn revisions(&self, level: u8, _erased_up_to: u64) -> Result<Box<dyn RevisionOutput>> {
         Ok(Box::new(Revisions { tables: self.clone(), level, source: VecSource::default(), bytes: 100 }))
     }
 
-    fn plain(&self, keyspace: u16, level: u8) -> Result<Box<dyn PlainOutput>> {
+    fn plain(&self, keyspace: u16, level: u8, _erased_up_to: u64) -> Result<Box<dyn PlainOutput>> {
         Ok(Box::new(Plain {
             tables: self.clone(),
             keyspace,
@@ -155,6 +156,7 @@ impl PlainOutput for Plain {
             sequence_last: *self.sequences.iter().max().unwrap(),
             rows: self.entries.len() as u64,
             entities: 0,
+            erased_up_to: 0,
         };
         assert!(self.entries.windows(2).all(|pair| pair[0].0 < pair[1].0));
         self.tables.files.lock().plain.insert(id, Arc::new(VecEntries(self.entries)));

@@ -223,9 +223,15 @@ fn decode_columns(
         let change = match shape {
             0 => record_decode::annotation(&mut annotations_reader, &annotations)?,
             ERASED => Change::Erased { place: Bytes::new() },
-            _ => {
-                revision(shape, sequence, &mut skeleton, &mut entities, &mut cold, &mut digests, &mut running)?
-            }
+            _ => revision(
+                shape,
+                sequence,
+                &mut skeleton,
+                &mut entities,
+                &mut cold,
+                &mut digests,
+                &mut running,
+            )?,
         };
         let (commit_rest, commit_time) = (running.rest, running.commit_time);
         changes.push(LoggedChange { sequence, commit_rest, commit_time, change });

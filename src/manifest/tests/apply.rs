@@ -94,7 +94,7 @@ fn sizes_are_limited_and_agree() {
     let long = "x".repeat(70_000);
     for edit in [
         Edit::SetLive { id: id(5), live_bytes: 4001 },
-        Edit::AddHolder(Holder { path: long.clone(), sequence: 0, made: 0 }),
+        Edit::AddHolder(Holder { path: long.clone(), sequence: 0, erased_up_to: 0, made: 0 }),
         Edit::SetOption { key: long.clone(), value: Bytes::from_static(b"x") },
         Edit::SetOption { key: "x".into(), value: long.clone().into() },
         Edit::AddTable(table(6, 0, ["a", &long], [1, 1])),
@@ -127,7 +127,7 @@ fn a_value_file_can_be_given_another_rectangle_in_one_commit() {
 fn a_checkpoint_at_the_same_path_replaces_the_one_before_and_an_empty_option_removes_it() {
     let disk = Disk::new();
     let manifest = create(&disk);
-    let holder = |sequence| Holder { path: "/b".into(), sequence, made: 5 };
+    let holder = |sequence| Holder { path: "/b".into(), sequence, erased_up_to: 0, made: 5 };
     let option = |value| Edit::SetOption { key: "k".into(), value: Bytes::from_static(value) };
     manifest.commit(vec![Edit::AddHolder(holder(1)), Edit::AddHolder(holder(2)), option(b"v")]).unwrap();
     assert_eq!(manifest.state().holders, [holder(2)]);

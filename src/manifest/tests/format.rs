@@ -28,8 +28,8 @@ fn history() -> Vec<Vec<Edit>> {
         ],
         vec![
             Edit::SetLive { id: id(3), live_bytes: 5 },
-            Edit::AddHolder(Holder { path: "/backup/ä".into(), sequence: 9, made: -1 }),
-            Edit::AddHolder(Holder { path: "/gone".into(), sequence: 2, made: 1 }),
+            Edit::AddHolder(Holder { path: "/backup/ä".into(), sequence: 9, erased_up_to: 4, made: -1 }),
+            Edit::AddHolder(Holder { path: "/gone".into(), sequence: 2, erased_up_to: 0, made: 1 }),
             Edit::SetOption { key: "view.links".into(), value: Bytes::from_static(b"mark") },
             Edit::Unknown { tag: 0x3f, body: Bytes::from_static(b"later") },
         ],
@@ -123,7 +123,7 @@ fn the_format_is_that_of_the_golden_file() {
     assert_eq!(state.value_files.values().collect::<Vec<_>>(), [&live, &segment(14, [11, 20])]);
     assert_eq!(state.obsolete, [(id(15), FileKind::Segment)].into());
     assert_eq!(state.intents, [(FileId { epoch: 2, number: 16 }, FileKind::ViewCheckpoint)].into());
-    assert_eq!(state.holders, [Holder { path: "/backup/ä".into(), sequence: 9, made: -1 }]);
+    assert_eq!(state.holders, [Holder { path: "/backup/ä".into(), sequence: 9, erased_up_to: 4, made: -1 }]);
     assert_eq!(state.options["view.links"], "mark");
     assert_eq!(state.kept, [(0x3f, Bytes::from_static(b"later"))]);
     assert_eq!(state.promise, (3, 4096));

@@ -78,6 +78,7 @@ fn table(number: u64, level: u8, keys: [&str; 2], sequences: [u64; 2]) -> TableI
         sequence_last: sequences[1],
         rows: sequences[1] - sequences[0] + 1,
         entities: 1,
+        erased_up_to: 0,
     }
 }
 

@@ -86,7 +86,12 @@ fn edits(manifest: &Manifest, step: Step) -> Vec<Edit> {
         Step::GiveUp(_) => vec![],
         Step::Option(key, value) => vec![Edit::SetOption { key: key.to_string(), value: value.into() }],
         Step::Holder(path, made) => {
-            vec![Edit::AddHolder(Holder { path: path.to_string(), sequence: flushed_to, made })]
+            vec![Edit::AddHolder(Holder {
+                path: path.to_string(),
+                sequence: flushed_to,
+                erased_up_to: 0,
+                made,
+            })]
         }
         Step::Promise(more) => {
             let (file, offset) = state.promise;

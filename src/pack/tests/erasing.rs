@@ -80,7 +80,10 @@ fn holds(fs: &MemFs, pack: &Arc<Pack>, marker: &str) -> bool {
 fn edits(fs: &Arc<MemFs>) -> (Writer, u64) {
     let mut log = Writer::new(fs);
     for edit in 0..50 {
-        log.commit(vec![put("Page", &format!("{}secret-{edit:02};", page(edit, 40))), put("Other", &page(edit, 9))]);
+        log.commit(vec![
+            put("Page", &format!("{}secret-{edit:02};", page(edit, 40))),
+            put("Other", &page(edit, 9)),
+        ]);
     }
     let last = log.next_sequence - 1;
     (log, last)
@@ -161,7 +164,12 @@ fn of_a_purged_entity_a_number_is_left_for_each_change_and_merges_take_it_along_
     let fs = MemFs::new();
     let mut log = Writer::new(&fs);
     for edit in 0..30 {
-        log.commit(vec![put("A page", &page(edit, 9)), put("Victim", "secret"), hide("Victim"), put("Zoo", "z")]);
+        log.commit(vec![
+            put("A page", &page(edit, 9)),
+            put("Victim", "secret"),
+            hide("Victim"),
+            put("Zoo", "z"),
+        ]);
     }
     let last = log.next_sequence - 1;
     let told = Told::default().purge("Victim", 1000);
@@ -186,8 +194,8 @@ fn of_a_purged_entity_a_number_is_left_for_each_change_and_merges_take_it_along_
     let mut of_part = request(72, 1, last, TEST);
     of_part.rectangle = high.header().rectangle.clone();
     of_part.annotation_watermark = 900;
-    let info =
-        pack_erasing(&*fs, &path_of(of_part.id), &[PackInput::Pack(high)], &told, &of_part, &|| false).unwrap();
+    let info = pack_erasing(&*fs, &path_of(of_part.id), &[PackInput::Pack(high)], &told, &of_part, &|| false)
+        .unwrap();
     let high = open(&fs, &info);
     assert_eq!(erased(&high), 30);
     let inputs = [PackInput::Pack(low), PackInput::Pack(high)];

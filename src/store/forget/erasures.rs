@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::Result;
 use crate::env::HashMap;
 use crate::index::Order;
-use crate::index::annotations::{Erasures, Gate};
+use crate::index::annotations::{Erasures, Gate, StoredAnnotation, decode};
 use crate::index::levels::IndexView;
-use crate::model::{Address, Bound, Entity, FieldMask, Fields};
+use crate::model::{Address, AnnotationKind, Bound, Entity, FieldMask, Fields, purged_name};
 use crate::store::inner::Inner;
 use crate::sync::Mutex;
 
@@ -29,6 +29,67 @@ impl ViewErasures {
     pub(crate) fn new(store: [u8; 16], view: Arc<IndexView>, durable: u64) -> Self {
         let up_to = view.last_annotation(durable);
         Self { store, view, up_to, gates: Mutex::default(), reused: Mutex::default() }
+    }
+}
+
+impl ViewErasures {
+    /// The annotations that make something of an entity forgotten.
+    pub(crate) fn causes(&self, entity: &Entity) -> Result<Vec<StoredAnnotation>> {
+        let mut causes = self.view.annotations(entity)?;
+        causes.extend(self.view.annotations(&purged_name(&self.store, entity.as_bytes()))?);
+        causes.retain(|stored| stored.sequence <= self.up_to && stored.annotation.kind.erases());
+        Ok(causes)
+    }
+
+    /// The entity that a bound of a file names, if it was purged and there is none of that name now. A bound may be the name, or the key
+    /// right behind it.
+    pub(crate) fn purged_bound(&self, bound: &[u8]) -> Result<Option<Entity>> {
+        let names = [Some(bound), bound.strip_suffix(&[0])];
+        for name in names.into_iter().flatten() {
+            let Ok(entity) = Entity::new(name) else { continue };
+            let Some(purge) = self.gate(&entity)?.purge() else { continue };
+            let head = self.view.find(entity.as_bytes(), &Bound::ALL)?;
+            if head.is_none_or(|head| head.number <= purge.last) {
+                return Ok(Some(entity));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What erases, of all entities, with `after < sequence <= up_to`, entry by entry.
+    pub(crate) fn erasing(
+        &self,
+        after: u64,
+        each: &mut dyn FnMut(StoredAnnotation) -> Result<()>,
+    ) -> Result<()> {
+        let mut take = |stored: StoredAnnotation| match stored.annotation.kind.erases() {
+            true if stored.sequence > after && stored.sequence <= self.up_to => each(stored),
+            _ => Ok(()),
+        };
+        for memtable in self.view.memtables().iter().filter(|memtable| memtable.annotation_count() > 0) {
+            memtable.annotations().try_for_each(&mut take)?;
+        }
+        for table in self.view.levels().annotations.tables().filter(|it| it.info.sequence_last > after) {
+            for entry in table.source.clone().entries() {
+                let (key, value) = entry?;
+                let stored = decode(&key, &value)
+                    .map_err(|bad| crate::Error::malformed(&table.name, 0, bad, "what is forgotten"))?;
+                take(stored)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a checkpoint that was made when changes up to `sequence` were there has anything that an annotation made forgotten.
+    pub(crate) fn concerns(&self, stored: &StoredAnnotation, sequence: u64) -> Result<bool> {
+        let note = &stored.annotation;
+        if note.kind == AnnotationKind::Purge {
+            // What it was called nobody knows any more.
+            return Ok(true);
+        }
+        let bound = Bound { number: note.last, sequence, ..Bound::ALL };
+        let row = self.view.find(note.entity.as_bytes(), &bound)?;
+        Ok(row.is_some_and(|row| row.number >= note.first))
     }
 }
 
