@@ -127,6 +127,21 @@ fn writes_do_not_bring_back_what_is_forgotten() {
 }
 
 #[test]
+fn who_shares_a_content_loses_the_content_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    put(&store, "a", "same");
+    put(&store, "a", "other");
+    store.revert("a", Expect::Head(2), 1).unwrap();
+    let what = Forgetting::revisions("a", 3, 3).fields(FieldMask::ALL).sharing(Sharing::Include);
+    assert_eq!(forget(&store, what).unwrap().revisions, 2);
+    assert_eq!(content(&store, "a", 1), Content::Forgotten);
+    assert_eq!(content(&store, "a", 3), Content::Forgotten);
+    let forgotten = |number| store.revision("a", number).unwrap().unwrap().forgotten();
+    assert_eq!((forgotten(1), forgotten(3)), (FieldMask::CONTENT, FieldMask::ALL));
+}
+
+#[test]
 fn a_content_that_others_have_is_refused_unless_all_are_meant() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
@@ -261,12 +276,15 @@ fn a_purged_entity_is_gone_with_its_name_and_numbers_go_on() {
     store.close().unwrap();
     let store = open(dir.path());
     look(&store, Head::Purged(2));
-    match store.put("Jane Doe", Expect::Absent, Draft::new("again")) {
-        Err(Error::Conflict { actual: HeadState::Purged(2), .. }) => {}
-        other => panic!("{other:?}"),
+    // Whoever read revision 2 before the purge must not write its text again behind it.
+    for expect in [Expect::Absent, Expect::Head(2)] {
+        match store.put("Jane Doe", expect, Draft::new("again")) {
+            Err(Error::Conflict { actual: HeadState::Purged(2), .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
     assert!(store.revert("Jane Doe", Expect::Any, 1).is_err());
-    store.put("Jane Doe", Expect::Head(2), Draft::new("somebody else")).unwrap();
+    store.put("Jane Doe", Expect::Any, Draft::new("somebody else")).unwrap();
     let head = store.head("Jane Doe").unwrap();
     let revision = head.revision().unwrap();
     assert_eq!(

@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Expect {
     /// The entity has never had a revision. (A deleted entity has a head: the tombstone; name its number.)
     Absent,
-    /// The head is this revision, live or a tombstone.
+    /// The head is this revision, live or a tombstone. The last revision of an entity that was purged is no head any more.
     Head(u64),
     /// Whatever is there: the engine reads the head and writes behind it, in one step.
     Any,

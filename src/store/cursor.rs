@@ -119,16 +119,9 @@ impl Inner {
         let column = values.find(sequence).ok_or_else(missing)?;
         let before = sequence.saturating_sub(1);
         let change = column.changes(before, sequence).next().ok_or_else(missing)??;
-        let (number, kind, len) = match &change.change {
-            Logged::Revision { row, .. } => {
-                (row.number, row.kind as u64, row.content.map_or(0, |content| u64::from(content.len)))
-            }
-            Logged::Annotation(_) => (0, 0, 0),
-        };
-        let mut told = Vec::with_capacity(48);
-        for part in
-            [sequence, change.commit_time.cast_unsigned(), u64::from(change.commit_rest), number, kind, len]
-        {
+        // Of a change of a purged entity nothing else is left.
+        let mut told = Vec::with_capacity(24);
+        for part in [sequence, change.commit_time.cast_unsigned(), u64::from(change.commit_rest)] {
             told.extend_from_slice(&part.to_le_bytes());
         }
         Ok(xxh3_64(&told))

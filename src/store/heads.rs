@@ -81,7 +81,8 @@ impl HeadInfo {
         match expect {
             // A purged entity had revisions: whoever takes it for a new one is told.
             Expect::Absent => self.kind.is_none() && !self.is_purged(),
-            Expect::Head(number) => self.number > 0 && self.number == number,
+            // Nor does it stand for the revision that somebody read before: what he would write behind it is the old text.
+            Expect::Head(number) => self.kind.is_some() && self.number == number,
             Expect::Any => true,
         }
     }
@@ -98,7 +99,12 @@ impl HeadInfo {
             }
             PreparedWhat::Annotate(_) => return Ok(()),
         };
-        if !self.meets(expect) || read.is_some_and(|sequence| sequence != self.sequence) {
+        let holds = match read {
+            // What was read at a sequence number is still so, be it that the entity was purged.
+            Some(sequence) => sequence == self.sequence,
+            None => self.meets(expect),
+        };
+        if !holds {
             return Err(Error::Conflict { entity: entity.clone(), expected: expect, actual: self.state() });
         }
         Ok(())

@@ -411,7 +411,7 @@ impl Inner {
         let mut sample: BTreeMap<Bytes, u64> = BTreeMap::new();
         // Of so many hashes one is in the sample.
         let mut every = 1_u64;
-        let (mut weight, mut seen) = (0_u64, 0_u64);
+        let (mut weight, mut seen, mut left) = (0_u64, 0_u64, 0_u64);
         for (_, pack) in packs {
             let pack: Arc<dyn ValueFile> = pack.clone();
             for change in pack.changes(merge.first.saturating_sub(1), merge.last) {
@@ -425,14 +425,15 @@ impl Inner {
                 if seen.is_multiple_of(1024) && cancel() {
                     return Err(Error::Cancelled);
                 }
-                let hash = entity_hash(entity.as_bytes());
-                if entity.as_bytes() < &from[..] || !hash.is_multiple_of(every) {
+                if entity.as_bytes() < &from[..] {
                     continue;
                 }
-                // A bound is told in the manifest and in the parts: it is not to be the name of a purged entity, nor most of it.
-                if entity.as_bytes().len() >= ENTITY_LEN_MAX
-                    || erasures.gate(&entity)?.purged_before(change.sequence)
-                {
+                left += 1;
+                if !entity_hash(entity.as_bytes()).is_multiple_of(every) {
+                    continue;
+                }
+                // A bound is told in the manifest and in the parts: it is not to be the name of a purged entity.
+                if erasures.gate(&entity)?.purged_before(change.sequence) {
                     continue;
                 }
                 // A change costs about as much as so many bytes of content.
@@ -446,7 +447,12 @@ impl Inner {
                 }
             }
         }
-        let parts = parts(records, bytes).max(1);
+        // Of files that were cut a part is left. (The plan of a merge is made before they are.)
+        let parts = match merge.rewrites {
+            true => parts(left, bytes.saturating_mul(left) / seen.max(1)),
+            false => parts(records, bytes),
+        };
+        let parts = parts.max(1);
         let each = weight.div_ceil(parts).max(1);
         let mut ends: Vec<Bytes> = Vec::new();
         let mut so_far = 0_u64;
@@ -456,7 +462,7 @@ impl Inner {
             if so_far >= each && more {
                 so_far = 0;
                 // The bound of the next part is one byte longer, and no longer than a name may be.
-                ends.push(entity.clone());
+                ends.push(entity.slice(..entity.len().min(ENTITY_LEN_MAX - 1)));
             }
         }
         ends.dedup();

@@ -209,7 +209,9 @@ impl Staged<'_> {
         let actual = self.state(entity);
         let holds = match expect {
             Expect::Absent => actual == HeadState::Absent,
-            Expect::Head(number) => actual != HeadState::Absent && actual.number() == number,
+            Expect::Head(number) => {
+                matches!(actual, HeadState::Live(n) | HeadState::Deleted(n) if n == number)
+            }
             _ => true,
         };
         if holds {

@@ -6,7 +6,9 @@ use crate::codec::{Holds, Part, PartState, Sum};
 use crate::log::{BLOCK_HEADER_LEN, DirectoryBlock, Fault, Sequences, checked_block, directory_block_len};
 use crate::model::Digest;
 use crate::pack::bits::Rows;
-use crate::pack::layout::{DIGESTS, DirectoryPlace, PACK_TRAILER_LEN, digests_len};
+use crate::pack::layout::{
+    DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, DirectoryPlace, PACK_TRAILER_LEN, digests_len,
+};
 use crate::pack::reader::read_gaps;
 
 /// Bytes of a digest block that are no digests: its kind, a reserved number, its checksum.
@@ -135,7 +137,8 @@ impl Walk<'_> {
             let (at, entries) = digest_block(digests, block);
             let bytes = self.read(at, entries.saturating_mul(32).saturating_add(DIGESTS_FRAME))?;
             let body = checked_block(&bytes, at, self.salt).ok().and_then(|body| body.split_first());
-            let body = body.filter(|(kind, _)| **kind == 0).map(|(_, body)| body).unwrap_or_default();
+            let known = |kind: u8| kind == DIGESTS_PLAIN || kind == DIGESTS_ERASED;
+            let body = body.filter(|(kind, _)| known(**kind)).map(|(_, body)| body).unwrap_or_default();
             let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(0);
             for entry in skip..entries {
                 let digest = body.chunks_exact(32).nth(entry).and_then(|entry| entry.try_into().ok());

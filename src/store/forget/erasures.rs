@@ -8,6 +8,7 @@ use crate::env::HashMap;
 use crate::index::Order;
 use crate::index::annotations::{Erasures, Gate, StoredAnnotation, decode};
 use crate::index::levels::IndexView;
+use crate::limits::ENTITY_LEN_MAX;
 use crate::model::{Address, AnnotationKind, Bound, Entity, FieldMask, Fields, purged_name};
 use crate::store::inner::Inner;
 use crate::sync::Mutex;
@@ -44,9 +45,14 @@ impl ViewErasures {
     /// The entity that a bound of a file names, if it was purged and there is none of that name now. A bound may be the name, or the key
     /// right behind it.
     pub(crate) fn purged_bound(&self, bound: &[u8]) -> Result<Option<Entity>> {
-        let names = [Some(bound), bound.strip_suffix(&[0])];
-        for name in names.into_iter().flatten() {
-            let Ok(entity) = Entity::new(name) else { continue };
+        let bare = bound.strip_suffix(&[0]).unwrap_or(bound);
+        let mut names = vec![bound.to_vec(), bare.to_vec()];
+        if bare.len() == ENTITY_LEN_MAX - 1 {
+            // The longest names are told without their last byte.
+            names.extend((0..=u8::MAX).map(|last| [bare, &[last]].concat()));
+        }
+        for name in names {
+            let Ok(entity) = Entity::new(&name) else { continue };
             let Some(purge) = self.gate(&entity)?.purge() else { continue };
             let head = self.view.find(entity.as_bytes(), &Bound::ALL)?;
             if head.is_none_or(|head| head.number <= purge.last) {

@@ -15,18 +15,26 @@ const COMMIT_MAX: usize = 512;
 /// How often an entity is made out again that is being written to meanwhile.
 const TRIES: u32 = 100;
 
+/// Revision numbers, both inclusive, and what is to be forgotten of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub first: u64,
+    pub last: u64,
+    pub fields: FieldMask,
+}
+
 /// The ranges of an entity that are to be forgotten, and the head that they were made out with.
 pub(crate) struct Planned {
     entity: Entity,
     head: u64,
     head_sequence: u64,
-    ranges: Vec<(u64, u64)>,
+    ranges: Vec<Span>,
     revisions: u64,
 }
 
 impl Planned {
     /// `None` if there is nothing to be done.
-    pub(super) fn new(entity: &Entity, head: &Row, ranges: Vec<(u64, u64)>, revisions: u64) -> Option<Self> {
+    pub(super) fn new(entity: &Entity, head: &Row, ranges: Vec<Span>, revisions: u64) -> Option<Self> {
         let (head, head_sequence) = (head.number, head.sequence);
         (revisions > 0).then(|| Self { entity: entity.clone(), head, head_sequence, ranges, revisions })
     }
@@ -43,7 +51,7 @@ pub(super) struct Job<'a> {
     /// Planned and not committed.
     held: Vec<Planned>,
     /// The last change that was committed said that more follows.
-    open: Option<(Entity, (u64, u64))>,
+    open: Option<(Entity, Span)>,
     report: Forgot,
 }
 
@@ -123,9 +131,11 @@ impl<'a> Job<'a> {
         self.report.entities += u64::from(planned.revisions > 0);
     }
 
-    fn change(&self, entity: &Entity, (first, last): (u64, u64), more: bool) -> Op {
+    fn change(&self, entity: &Entity, span: Span, more: bool) -> Op {
+        let Span { first, last, fields } = span;
         let erasure = self.word.erasure.map(|erasure| Erasure { more, ..erasure });
-        let annotation = Annotation { entity: entity.clone(), first, last, erasure, ..self.word.clone() };
+        let annotation =
+            Annotation { entity: entity.clone(), first, last, fields, erasure, ..self.word.clone() };
         Op::Annotate { entity: entity.clone(), annotation }
     }
 

@@ -29,7 +29,7 @@ use crate::model::{
     Annotation, AnnotationKind, Bound, Digest, Entity, Erasure, Expect, FieldMask, Timestamp, purged_name,
 };
 use crate::{Error, Result};
-use job::{Job, Planned};
+use job::{Job, Planned, Span};
 
 /// Actor and reason of an erasure have at most this many bytes together: they stand in every change of the job.
 pub const ERASURE_TEXT_MAX: usize = 4 << 10;

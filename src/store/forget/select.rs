@@ -1,6 +1,6 @@
 //! Which revisions of an entity are meant.
 
-use super::Planned;
+use super::{Planned, Span};
 use crate::index::Order;
 use crate::model::{Bound, ContentRef, Digest, Entity, FieldMask, Fields, Row};
 use crate::store::inner::Inner;
@@ -32,7 +32,7 @@ pub enum Sharing {
     /// Nothing is forgotten: the answer is [`Error::Shared`] and names them.
     #[default]
     Refuse,
-    /// The others are meant as well.
+    /// The others are meant as well, as far as the content goes.
     Include,
     /// The others keep it: it is forgotten for the revisions that are named, and its bytes stay.
     Leave,
@@ -45,8 +45,10 @@ const NAMED_MAX: usize = 20;
 struct Candidate {
     number: u64,
     selected: bool,
-    /// What is to be forgotten is so already.
-    done: bool,
+    /// What is to be forgotten of it if it is selected.
+    fields: FieldMask,
+    /// What is forgotten already.
+    forgotten: FieldMask,
     /// Its contents that are not forgotten.
     contents: Vec<ContentRef>,
 }
@@ -88,20 +90,21 @@ impl Inner {
                 }
                 ForgetWhat::Digest(digest) => self.has_digest(entity, &contents, digest)?,
             };
-            let done = seen.forgotten.contains(fields);
-            candidates.push(Candidate { number: row.number, selected, done, contents });
+            let forgotten = seen.forgotten;
+            candidates.push(Candidate { number: row.number, selected, fields, forgotten, contents });
         }
         if fields.contains(FieldMask::CONTENT) && sharing != Sharing::Leave {
             self.share(entity, &mut candidates, sharing)?;
         }
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        let mut ranges: Vec<Span> = Vec::new();
         let (mut revisions, mut open) = (0, false);
         for candidate in &candidates {
-            let wanted = candidate.selected && !candidate.done;
+            let Candidate { number, fields, .. } = *candidate;
+            let wanted = candidate.selected && !candidate.forgotten.contains(fields);
             revisions += u64::from(wanted);
             match ranges.last_mut() {
-                Some((_, last)) if wanted && open => *last = candidate.number,
-                _ if wanted => ranges.push((candidate.number, candidate.number)),
+                Some(span) if wanted && open && span.fields == fields => span.last = number,
+                _ if wanted => ranges.push(Span { first: number, last: number, fields }),
                 _ => {}
             }
             open = wanted;
@@ -141,6 +144,8 @@ impl Inner {
                     if self.is_one_of(entity, *content, same)? {
                         others.push(candidate.number);
                         candidate.selected = sharing == Sharing::Include;
+                        // The content is what they share; who wrote the other one is another matter.
+                        candidate.fields = FieldMask::CONTENT;
                         break;
                     }
                 }
@@ -203,7 +208,7 @@ impl Inner {
             }
             revisions += u64::from(!seen.forgotten.contains(fields));
         }
-        Ok(Planned::new(entity, &head, vec![(1, last)], revisions))
+        Ok(Planned::new(entity, &head, vec![Span { first: 1, last, fields }], revisions))
     }
 }
 

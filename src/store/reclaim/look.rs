@@ -155,7 +155,7 @@ impl<'a> Look<'a> {
                 TableItem::Part(part) if part.state.is_damage() => {
                     self.unreadable(format!("damaged at offset {}", part.offset));
                 }
-                TableItem::Row(entity, row) => self.row(&entity, &row, row.sequence)?,
+                TableItem::Row(entity, row, _) => self.row(&entity, &row, row.sequence)?,
                 TableItem::Pair(key, _) => self.key(&key)?,
                 _ => {}
             }

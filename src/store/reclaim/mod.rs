@@ -45,8 +45,6 @@ const MARK: &str = "erased-up-to";
 const ROUNDS: u32 = 8;
 /// So many parts of one file are written at most.
 const PARTS: u32 = 1000;
-/// Room that is wanted on the disk beside what is written.
-const SPARE_BYTES: u64 = 1 << 20;
 
 /// What reclaiming did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +71,13 @@ impl Reclaimed {
 pub(crate) fn erased_up_to(state: &State) -> u64 {
     let mark = state.options.get(MARK).and_then(|value| <[u8; 8]>::try_from(&value[..]).ok());
     mark.map_or(0, u64::from_le_bytes)
+}
+
+/// Which of its bounds a file has to lose.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Lower,
+    Upper,
 }
 
 /// What a pass over the files has come to.
@@ -197,7 +202,7 @@ impl Inner {
             let name = info.id.file_name(info.kind);
             match readable(self.held_by(&info, erasures, cancel))? {
                 Err(why) => pass.give_up(name, info.id, why),
-                Ok((held, false)) if held.is_empty() => _ = pass.clean.insert(info.id),
+                Ok((held, None)) if held.is_empty() => _ = pass.clean.insert(info.id),
                 Ok((_, bound)) => {
                     if self.background.unpackable.lock().contains(&info.id) {
                         pass.give_up(name, info.id, "it is damaged".into());
@@ -209,7 +214,6 @@ impl Inner {
                         pass.give_up(name, info.id, "it is not done after many parts".into());
                         continue;
                     }
-                    self.require_space(info.len)?;
                     match self.latching(self.rewrite_values(&info, &state, bound, cancel)) {
                         Ok(true) => {
                             probe!("reclaim: value file written anew");
@@ -229,12 +233,22 @@ impl Inner {
         info: &ValueFileInfo,
         erasures: &ViewErasures,
         cancel: &dyn Fn() -> bool,
-    ) -> Result<(Held, bool)> {
-        let bound = erasures.purged_bound(&info.entity_first)?.is_some()
-            || erasures.purged_bound(&info.entity_last)?.is_some();
+    ) -> Result<(Held, Option<Side>)> {
+        let bound = match erasures.purged_bound(&info.entity_first)? {
+            Some(_) => Some(Side::Lower),
+            None => erasures.purged_bound(&info.entity_last)?.map(|_| Side::Upper),
+        };
         // All of the file, also what a merge that is half done has taken out of its rectangle.
         let entry = super::values::ValueEntry::open(&self.manifest, info, None)?;
-        Ok((Look::new(erasures, cancel).changes(&entry.file, u64::MAX)?, bound))
+        let mut held = Look::new(erasures, cancel).changes(&entry.file, u64::MAX)?;
+        if info.kind == FileKind::Pack {
+            // Its header still tells the bounds that it was made with.
+            let rectangle = self.open_pack(info)?.header().rectangle.clone();
+            for bound in [&rectangle.entity_first, &rectangle.entity_last] {
+                held.names += u64::from(erasures.purged_bound(bound)?.is_some());
+            }
+        }
+        Ok((held, bound))
     }
 
     /// `false`: it turned out to be damaged and stays.
@@ -242,7 +256,7 @@ impl Inner {
         self: &Arc<Self>,
         info: &ValueFileInfo,
         state: &State,
-        bound: bool,
+        bound: Option<Side>,
         cancel: &dyn Fn() -> bool,
     ) -> Result<bool> {
         if info.kind == FileKind::Segment {
@@ -257,13 +271,16 @@ impl Inner {
             let options = PackOptions { level, directory_level, improve: false, ..PackOptions::FAST };
             drop(pack);
             let mut inputs = vec![info.clone()];
-            if bound {
-                // Together with its neighbours, so that there is no bound where they meet, or another one.
+            if let Some(side) = bound {
+                // Together with its neighbour there, so that there is no bound where they meet, or another one.
                 let same = |other: &&ValueFileInfo| {
                     (other.sequence_first, other.sequence_last) == (info.sequence_first, info.sequence_last)
                         && other.id != info.id
                         && other.kind == FileKind::Pack
-                        && (meet(other, info) || meet(info, other))
+                        && match side {
+                            Side::Lower => meet(other, info),
+                            Side::Upper => meet(info, other),
+                        }
                 };
                 inputs.extend(state.value_files.values().filter(same).cloned());
                 if inputs.len() == 1 {
@@ -350,17 +367,6 @@ impl Inner {
         let value = bytes::Bytes::copy_from_slice(&up_to.to_le_bytes());
         let edit = Edit::SetOption { key: MARK.into(), value };
         self.latching(self.with_reserve(|| self.manifest.commit(vec![edit.clone()]))).map(drop)
-    }
-
-    /// Asks for room before a file is written, so that a full disk is not written on in vain.
-    fn require_space(&self, len: u64) -> Result<()> {
-        let dir = self.manifest.dir();
-        let free = self.env.fs.free_space(dir).context("ask for free space in", dir)?;
-        let needed = len.saturating_add(SPARE_BYTES.min(self.options.limits.segment_bytes / 16));
-        if free < needed {
-            return Err(Error::OutOfSpace { action: "erase what is forgotten in", path: dir.to_path_buf() });
-        }
-        Ok(())
     }
 
     /// How long until what is forgotten and not erased yet is to be gone; `None` if there is nothing.

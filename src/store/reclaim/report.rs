@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::look::{Held, Look};
 use super::readable;
 use crate::codec::{FileId, FileKind};
+use crate::env::Fs;
 use crate::error::IoContext;
 use crate::index::annotations::{Erasures, StoredAnnotation};
 use crate::manifest::{Edit, Holder, LOCK_FILE, LOST_DIR, State};
@@ -162,7 +163,7 @@ impl Inner {
         self.report_lost(&erasures, &cancel, &mut report)?;
         for holder in &state.holders {
             let path = Path::new(&holder.path);
-            match readable(self.env.fs.exists(path).context("look for the checkpoint", path))? {
+            match readable(is_there(&*self.env.fs, path))? {
                 Err(why) => report.unknown.push(UnknownFile { path: path.to_path_buf(), why }),
                 Ok(false) => report.gone.push(holder.path.clone()),
                 Ok(true) => {
@@ -269,12 +270,17 @@ impl Inner {
             let known: Vec<_> = self.manifest.state().holders.iter().map(|it| it.path.clone()).collect();
             return Err(Error::invalid(format!("no checkpoint at {path} is listed; listed are: {known:?}")));
         }
-        let there = Path::new(&path);
-        if fs.exists(there).context("look for", there)? {
+        if is_there(fs, Path::new(&path))? {
             return Err(Error::invalid(format!("{path} is still there: remove it first")));
         }
         self.with_reserve(|| self.manifest.commit(vec![Edit::RemoveHolder { path: path.clone() }])).map(drop)
     }
+}
+
+/// Whether anything is left at a checkpoint's place.
+fn is_there(fs: &dyn Fs, path: &Path) -> Result<bool> {
+    let there = fs.exists(path).context("look for the checkpoint", path)?;
+    Ok(there && !fs.read_dir(path).context("list the checkpoint", path)?.is_empty())
 }
 
 /// An annotation that came when a checkpoint was made already, or whose bytes were not erased yet then.

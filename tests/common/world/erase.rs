@@ -13,13 +13,12 @@ use super::super::plan::Planned;
 use super::{World, expect};
 use recension::AnnotationKind;
 
-/// An entity, its ranges, and how many revisions that is.
-type Wanted = (Vec<u8>, Vec<(u64, u64)>, u64);
+/// An entity, its ranges with what is meant of them, and how many revisions that is.
+type Wanted = (Vec<u8>, Vec<(u64, u64, FieldMask)>, u64);
 
 /// What a job comes to.
 struct Job {
     kind: AnnotationKind,
-    fields: FieldMask,
     wanted: Vec<Wanted>,
 }
 
@@ -45,6 +44,7 @@ impl Model {
     ) -> Result<Option<Wanted>, u64> {
         let all: Vec<Seen<'_>> = self.revisions(entity, u64::MAX).collect();
         let contents: Vec<_> = all.iter().map(|seen| self.contents(seen, entity)).collect();
+        let mut masks = vec![fields; all.len()];
         let mut meant: Vec<bool> = all.iter().zip(&contents).map(|(seen, of)| is_meant(seen, of)).collect();
         while fields.contains(FieldMask::CONTENT) && sharing != Sharing::Leave {
             let of_meant: Vec<_> = contents
@@ -63,15 +63,15 @@ impl Model {
             if sharing == Sharing::Refuse {
                 return Err(more.len() as u64);
             }
-            more.into_iter().for_each(|i| meant[i] = true);
+            more.into_iter().for_each(|i| (meant[i], masks[i]) = (true, FieldMask::CONTENT));
         }
-        let (mut ranges, mut open, mut count) = (Vec::<(u64, u64)>::new(), false, 0);
-        for (seen, meant) in all.iter().zip(meant) {
+        let (mut ranges, mut open, mut count) = (Vec::<(u64, u64, FieldMask)>::new(), false, 0);
+        for ((seen, meant), fields) in all.iter().zip(meant).zip(masks) {
             let is_new = meant && !self.forgotten(entity, seen.rev.number).contains(fields);
             count += u64::from(is_new);
             match ranges.last_mut() {
-                Some(last) if is_new && open => last.1 = seen.rev.number,
-                _ if is_new => ranges.push((seen.rev.number, seen.rev.number)),
+                Some(last) if is_new && open && last.2 == fields => last.1 = seen.rev.number,
+                _ if is_new => ranges.push((seen.rev.number, seen.rev.number, fields)),
                 _ => {}
             }
             open = is_new;
@@ -87,7 +87,7 @@ impl Model {
             seen.rev.number <= last && !self.forgotten(entity, seen.rev.number).contains(fields)
         };
         let count = self.revisions(entity, u64::MAX).filter(is_new).count() as u64;
-        (count > 0).then(|| (entity.to_vec(), vec![(1, last)], count))
+        (count > 0).then(|| (entity.to_vec(), vec![(1, last, fields)], count))
     }
 
     /// The commits of a job, as the store parts them.
@@ -96,12 +96,12 @@ impl Model {
         let mut commits: Vec<Vec<Change>> = Vec::new();
         for (entity, ranges, _) in &job.wanted {
             for part in ranges.chunks(most) {
-                let changes = part.iter().map(|(first, last)| Change {
+                let changes = part.iter().map(|(first, last, fields)| Change {
                     entity: entity.clone(),
                     rest: 0,
                     frame_rest: 0,
                     commit_time: 0,
-                    what: What::Annotation { kind: job.kind, first: *first, last: *last, fields: job.fields },
+                    what: What::Annotation { kind: job.kind, first: *first, last: *last, fields: *fields },
                 });
                 match commits.last_mut() {
                     Some(commit) if commit.len() + part.len() <= most => commit.extend(changes),
@@ -145,7 +145,7 @@ impl World {
                 let of = self
                     .model
                     .wanted(&entity, fields, sharing, |seen, _| (first..=last).contains(&seen.rev.number));
-                self.forget(what, preview, of.map(|wanted| wanted.into_iter().collect()), fields);
+                self.forget(what, preview, of.map(|wanted| wanted.into_iter().collect()));
             }
             Erase::Author { fields, sharing, preview } => {
                 let (fields, sharing) = (mask(fields), share(sharing));
@@ -156,7 +156,7 @@ impl World {
                         && !model.forgotten(entity, seen.rev.number).contains(FieldMask::AUTHOR)
                 };
                 let of = self.everywhere(fields, sharing, |entity, seen, _| is_meant(entity, seen));
-                self.forget(what, preview, of, fields);
+                self.forget(what, preview, of);
             }
             Erase::Digest { entity, sharing, preview } => {
                 let head = self.model.head(&self.name(entity), u64::MAX);
@@ -165,7 +165,7 @@ impl World {
                 let what = Forgetting::digest(Digest::of(&bytes)).sharing(sharing);
                 let of =
                     self.everywhere(fields, sharing, |_, _, of| of.iter().any(|content| content.0 == bytes));
-                self.forget(what, preview, of, fields);
+                self.forget(what, preview, of);
             }
         }
     }
@@ -188,18 +188,12 @@ impl World {
         assert!(matches!(refused, Error::Invalid { .. }) || self.surroundings.is_off(), "{refused:?}");
     }
 
-    fn forget(
-        &mut self,
-        what: Forgetting,
-        preview: bool,
-        wanted: Result<Vec<Wanted>, u64>,
-        fields: FieldMask,
-    ) {
+    fn forget(&mut self, what: Forgetting, preview: bool, wanted: Result<Vec<Wanted>, u64>) {
         let what = what.actor("someone").reason("erased");
         let what = if preview { what.preview() } else { what };
         let result = self.store().forget(&what, &mut Progress::none());
         match wanted {
-            Ok(wanted) => self.done(Job { kind: AnnotationKind::Forget, fields, wanted }, preview, result),
+            Ok(wanted) => self.done(Job { kind: AnnotationKind::Forget, wanted }, preview, result),
             Err(others) => match result {
                 Err(Error::Shared { count, .. }) => assert_eq!(count, others, "{what:?}"),
                 other => {
@@ -227,7 +221,7 @@ impl World {
             reason: "erased".into(),
         };
         let result = self.store().retain(&retention, &mut Progress::none());
-        self.done(Job { kind: AnnotationKind::Retain, fields, wanted }, preview, result);
+        self.done(Job { kind: AnnotationKind::Retain, wanted }, preview, result);
     }
 
     /// Compares what a job says, and takes it into the model.

@@ -1,4 +1,4 @@
-//! What destroys: `forget`, `purge`, `retention`.
+//! What destroys: `forget`, `purge`, `retention`, `reclaim`; and what tells of it: `erasure-report`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -102,4 +102,29 @@ pub struct RetentionArgs {
     pub preview: bool,
     #[command(flatten)]
     pub word: Word,
+}
+
+/// `reclaim`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "What is forgotten is erased in the background while the store is open for writing, within 24 hours. This does it at once. Checkpoints and \
+                        backups are files of their own: `erasure-report` names those that the store knows of."
+)]
+pub struct ReclaimArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+}
+
+/// `erasure-report`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Every file in the directory is looked into. Ends with 0 if none holds bytes of what is forgotten, with 6 if one does or if it cannot be told \
+                        of one. What a disk keeps in its free blocks, and copies that the store knows nothing of, no report can tell."
+)]
+pub struct ErasureReportArgs {
+    /// Directory of the store
+    pub store: PathBuf,
+    /// Take a checkpoint that was removed off the list
+    #[arg(long, value_name = "DIR")]
+    pub released: Option<PathBuf>,
 }

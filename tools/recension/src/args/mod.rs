@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use recension::{AsOf, Expect, Timestamp};
 
 use crate::time;
-pub use erase::{ForgetArgs, PurgeArgs, RetentionArgs};
+pub use erase::{ErasureReportArgs, ForgetArgs, PurgeArgs, ReclaimArgs, RetentionArgs};
 pub use values::{ColorChoice, FormatChoice, KeyChoice, Part};
 use values::{parse_expect, parse_range, parse_request_id};
 
@@ -93,6 +93,10 @@ pub enum Command {
     Purge(PurgeArgs),
     /// Destroy what was superseded long ago, keeping some older versions
     Retention(RetentionArgs),
+    /// Write files anew that hold bytes of what is forgotten: now, and not in the background
+    Reclaim(ReclaimArgs),
+    /// Name each file that still holds bytes of what is forgotten
+    ErasureReport(ErasureReportArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Write man pages into a directory

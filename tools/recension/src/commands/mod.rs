@@ -19,6 +19,7 @@ mod man;
 mod progress;
 mod put;
 mod rebuild;
+mod reclaim;
 mod repair;
 mod restore;
 mod stats;
@@ -59,6 +60,8 @@ pub fn run(command: Command, global: &Global, out: &mut Out) -> Outcome {
         Command::Forget(args) => forget::forget(args, global, out),
         Command::Purge(args) => forget::purge(args, global, out),
         Command::Retention(args) => forget::retention(args, global, out),
+        Command::Reclaim(args) => reclaim::reclaim(&args, global, out),
+        Command::ErasureReport(args) => reclaim::report(&args, global, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, global, out),
     }

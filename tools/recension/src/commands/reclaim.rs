@@ -1,0 +1,140 @@
+//! `reclaim` and `erasure-report`: that the bytes of what is forgotten leave the disk.
+
+use recension::{ErasureReport, HeldFile, IfMissing, Reclaimed};
+
+use super::progress::with_bar;
+use super::{open_to_read, write_to};
+use crate::args::{ErasureReportArgs, Global, ReclaimArgs};
+use crate::exit::{Failure, Outcome};
+use crate::output::{Object, Out, count};
+
+pub fn reclaim(args: &ReclaimArgs, global: &Global, out: &mut Out) -> Outcome {
+    let done =
+        write_to(&args.store, IfMissing::Fail, global, |store| with_bar(|progress| store.reclaim(progress)))?;
+    match global.json {
+        true => out.object(&reclaimed(&done))?,
+        false => out.line(&match done.up_to {
+            0 => "nothing was ever forgotten".to_owned(),
+            _ => {
+                let files = count(done.value_files, "segment or pack", "segments and packs");
+                format!("written anew: {files}, {}", count(done.tables, "table", "tables"))
+            }
+        })?,
+    }
+    for (name, why) in &done.unreadable {
+        match global.json {
+            true => out.object(Object::new().text("unreadable", name).text("why", why))?,
+            false => out.line(&format!("left as it is: {name}: {why}"))?,
+        }
+    }
+    match done.is_complete() {
+        true => Ok(()),
+        false => {
+            let files = count(done.unreadable.len() as u64, "file", "files");
+            Err(Failure::Damage(format!(
+                "{files} could not be read and may hold what is forgotten: run check"
+            )))
+        }
+    }
+}
+
+fn reclaimed(done: &Reclaimed) -> Object {
+    let mut object = Object::new();
+    object.boolean("complete", done.is_complete()).number("up_to", done.up_to);
+    object.number("value_files", done.value_files).number("tables", done.tables);
+    object
+}
+
+pub fn report(args: &ErasureReportArgs, global: &Global, out: &mut Out) -> Outcome {
+    if let Some(released) = &args.released {
+        return write_to(&args.store, IfMissing::Fail, global, |store| {
+            Ok(store.release_checkpoint(released)?)
+        });
+    }
+    let store = open_to_read(&args.store)?;
+    let report = with_bar(|progress| store.erasure_report(progress))?;
+    for held in &report.held {
+        match global.json {
+            true => out.object(&object(held))?,
+            false => out.line(&format!("{}: {}", held.path.display(), sentence(held)))?,
+        }
+    }
+    for unknown in &report.unknown {
+        let path = unknown.path.display().to_string();
+        match global.json {
+            true => out.object(Object::new().text("unknown", &path).text("why", &unknown.why))?,
+            false => out.line(&format!("{path}: cannot be told: {}", unknown.why))?,
+        }
+    }
+    for gone in &report.gone {
+        match global.json {
+            true => out.object(Object::new().text("gone", gone))?,
+            false => out.line(&format!(
+                "{gone}: a checkpoint that is not there any more; unless it was moved, take it off the list with --released"
+            ))?,
+        }
+    }
+    match global.json {
+        true => {
+            let mut object = Object::new();
+            object.boolean("clear", report.is_clear()).number("up_to", report.up_to);
+            object.number("erasing", report.erasing).number("files", report.files);
+            object.number("held", report.held.len() as u64).number("unknown", report.unknown.len() as u64);
+            out.object(&object)?;
+        }
+        false if report.is_clear() => {
+            out.line("no file that the store knows of holds bytes of what is forgotten")?
+        }
+        false => {}
+    }
+    end(&report)
+}
+
+fn end(report: &ErasureReport) -> Outcome {
+    let (held, unknown) = (report.held.len() as u64, report.unknown.len() as u64);
+    let mut said = Vec::new();
+    if held > 0 {
+        said.push(format!(
+            "{} bytes of what is forgotten: see reclaim",
+            count(held, "file holds", "files hold")
+        ));
+    }
+    if unknown > 0 {
+        said.push(format!("of {} it cannot be told", count(unknown, "file", "files")));
+    }
+    match said.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Rejects(said.join("; "))),
+    }
+}
+
+fn object(held: &HeldFile) -> Object {
+    let mut object = Object::new();
+    object.text("held", &held.path.display().to_string()).text("role", held.role.name());
+    object.number("contents", held.contents).number("fields", held.fields).number("names", held.names);
+    object.number("sequence", held.sequence);
+    let jobs: Vec<String> = held.jobs.iter().map(|job| format!("{job:016x}")).collect();
+    object.texts("jobs", jobs.iter().map(String::as_str));
+    object
+}
+
+fn sentence(held: &HeldFile) -> String {
+    let jobs: Vec<String> = held.jobs.iter().map(|job| format!("{job:016x}")).collect();
+    let mut what = Vec::new();
+    if held.contents > 0 {
+        what.push(count(held.contents, "content", "contents"));
+    }
+    if held.fields > 0 {
+        what.push(format!("fields of {}", count(held.fields, "row", "rows")));
+    }
+    if held.names > 0 {
+        what.push(format!("{} of purged entities", count(held.names, "trace", "traces")));
+    }
+    let what = what.join(", ");
+    format!(
+        "{} with {what} (forgotten by job {}, sequence {})",
+        held.role.name(),
+        jobs.join(", "),
+        held.sequence
+    )
+}
