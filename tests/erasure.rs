@@ -17,9 +17,9 @@ use recension::manifest::{ManifestItem, dissect_manifest};
 use recension::pack::{PackItem, dissect_pack};
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, ByteSize, CheckDepth, Content, Digest, Draft, EntityRange, ErasureMode, ErasureReport,
-    Expect, FieldMask, Forgetting, Head, HeldRole, Hiding, Packing, Progress, RebuildMode, Retention,
-    Sharing, Store, StoreBuilder, Timestamp,
+    AcceptClockSteps, ByteSize, CheckDepth, Compaction, Content, Digest, Draft, EntityRange, ErasureMode,
+    ErasureReport, Expect, FieldMask, Forgetting, Head, HeldRole, Hiding, Packing, Progress, RebuildMode,
+    Retention, Sharing, Store, StoreBuilder, Timestamp,
 };
 
 const DIR: &str = "/store";
@@ -181,7 +181,7 @@ fn gone_for_good(store: Store, env: &SimEnv, words: &[&[u8]]) {
     drop(store);
     let store = builder(env).open().unwrap();
     look(&store, "opened again");
-    store.compact(true, &mut none()).unwrap();
+    store.compact(Compaction::Full, &mut none()).unwrap();
     look(&store, "compacted");
     store.close().unwrap();
     drop(store);
@@ -212,7 +212,7 @@ fn contents_and_fields_that_are_forgotten_by_range_author_digest_and_age_leave_t
         }
         env.jobs.run_until_idle(seed * 50);
         if seed % 2 == 0 {
-            store.compact(true, &mut none()).unwrap();
+            store.compact(Compaction::Full, &mut none()).unwrap();
         }
         let all = FieldMask::ALL;
         let words: [&[u8]; 6] =
@@ -290,7 +290,9 @@ fn a_purged_entity_leaves_no_name_in_any_file_the_manifest_and_its_annotations_i
             })
             .unwrap();
         if seed % 2 == 0 {
-            store.compact(seed % 4 == 0, &mut none()).unwrap();
+            store
+                .compact(if seed % 4 == 0 { Compaction::Full } else { Compaction::Due }, &mut none())
+                .unwrap();
         } else {
             env.jobs.run_until_idle(100 * seed);
         }
@@ -357,7 +359,7 @@ fn half_done(env: &SimEnv) -> Store {
         write(&store, edit..edit + 1);
         if edit == 40 {
             env.jobs.run_until_idle(1000);
-            store.compact(true, &mut none()).unwrap();
+            store.compact(Compaction::Full, &mut none()).unwrap();
         }
     }
     store.purge("Page NAMEWORD", Expect::Any, "", "").unwrap();
@@ -407,7 +409,7 @@ fn only_the_parts_concerned_are_written_anew() {
         store.put(format!("Page {:02}", edit % 30), Expect::Any, draft(edit, "")).unwrap();
     }
     store.put("Page 07", Expect::Any, draft(1, "SECRETWORD")).unwrap();
-    store.compact(true, &mut none()).unwrap();
+    store.compact(Compaction::Full, &mut none()).unwrap();
     let packs =
         || -> Vec<String> { env.fs.files().into_iter().filter(|path| path.ends_with(".pack")).collect() };
     let before = packs();
@@ -430,7 +432,7 @@ fn a_purged_name_is_no_bound_between_parts_any_more() {
         for edit in 0..300 {
             store.put(format!("Page {:02}-NAMEWORD", edit % 30), Expect::Any, draft(edit, "")).unwrap();
         }
-        store.compact(true, &mut none()).unwrap();
+        store.compact(Compaction::Full, &mut none()).unwrap();
         let name = format!("Page {page:02}-NAMEWORD");
         store.purge(&name, Expect::Any, "", "").unwrap();
         let done = store.reclaim(&mut none()).unwrap();

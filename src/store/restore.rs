@@ -101,7 +101,7 @@ impl StoreBuilder {
         require_unwritten(&env, from, &state)?;
         let newest = Newest::of(&source, &state)?;
         let mut report = RestoreReport { checkpoint_sequence: newest.sequence, ..RestoreReport::default() };
-        let mut holders = vec![holder(&env, from, newest.sequence)?];
+        let mut holders = vec![holder(&env, from, newest.sequence, super::reclaim::erased_up_to(&state))?];
         let mut wanted = Vec::new();
         if let AnnotationsFrom::Store(old) = annotations {
             let newer = newer::read(&env, old, self.reading(&env, old), &source, &newest, progress)?;
@@ -112,8 +112,11 @@ impl StoreBuilder {
                 }
             }
             report.annotations_up_to = Some(newer.last);
-            holders.push(holder(&env, old, newer.last)?);
-            holders.extend(newer.holders);
+            holders.push(holder(&env, old, newer.last, 0)?);
+            // Behind the checkpoint, sequence numbers are others there than they will be here.
+            let common =
+                |held: Holder| Holder { erased_up_to: held.erased_up_to.min(newest.sequence), ..held };
+            holders.extend(newer.holders.into_iter().map(common));
         }
         report.annotations = wanted.len() as u64;
         report.sequence = newest.sequence.saturating_add(report.annotations);
@@ -215,9 +218,9 @@ fn require_unwritten(env: &Env, from: &Path, state: &State) -> Result<()> {
 }
 
 /// A directory that holds bytes of the store. It is named so that it is found from anywhere.
-fn holder(env: &Env, path: &Path, sequence: u64) -> Result<Holder> {
+fn holder(env: &Env, path: &Path, sequence: u64, erased_up_to: u64) -> Result<Holder> {
     let path = env.fs.canonical(path).context("look for", path)?;
-    Ok(Holder { path: path.display().to_string(), sequence, made: env.clock.wall_us() })
+    Ok(Holder { path: path.display().to_string(), sequence, erased_up_to, made: env.clock.wall_us() })
 }
 
 /// What an annotation says of the revisions that the checkpoint has.
