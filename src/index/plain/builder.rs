@@ -50,8 +50,7 @@ impl PlainTableBuilder {
         options: TableOptions,
     ) -> Result<Self> {
         let sink = Sink::new(file, path, header, FileKind::PlainTable, PLAIN_TABLE_VERSION)?;
-        let (keyspace, erased_up_to) = (options.keyspace, options.erased_up_to);
-        let properties = Properties { keyspace, erased_up_to, ..Properties::default() };
+        let properties = Properties { keyspace: options.keyspace, ..Properties::default() };
         Ok(Self {
             sink,
             header,
@@ -148,7 +147,7 @@ impl PlainTableBuilder {
             sequence_last: self.properties.sequence_last,
             rows: self.properties.rows,
             entities: 0,
-            erased_up_to: self.properties.erased_up_to,
+            erased_up_to: self.options.erased_up_to,
         })
     }
 

@@ -81,9 +81,8 @@ impl RevisionTableBuilder {
             return Err(Error::invalid(format!("blocks of a table have 1 to {BLOCK_ROWS_MAX} rows")));
         }
         let sink = Sink::new(file, path, header, FileKind::RevisionTable, REVISION_TABLE_VERSION)?;
-        let (keyspace, erased_up_to) = (options.keyspace, options.erased_up_to);
         let properties =
-            Properties { keyspace, erased_up_to, sequence_first: u64::MAX, ..Properties::default() };
+            Properties { keyspace: options.keyspace, sequence_first: u64::MAX, ..Properties::default() };
         Ok(Self {
             sink,
             header,
@@ -233,7 +232,7 @@ impl RevisionTableBuilder {
             sequence_last: self.properties.sequence_last,
             rows: self.properties.rows,
             entities: self.properties.entities,
-            erased_up_to: self.properties.erased_up_to,
+            erased_up_to: self.options.erased_up_to,
         })
     }
 

@@ -10,8 +10,8 @@ use crate::env::{File, read_at_most};
 use crate::error::IoContext;
 use crate::manifest::TableInfo;
 
-/// The header of a table of either kind, and what a manifest would say of it. The level is given as 0, since only a manifest
-/// knows it; the BLAKE3 is computed, which reads the whole file.
+/// The header of a table of either kind, and what a manifest would say of it. The level and up to where it is erased are given as 0, since
+/// only a manifest knows them; the BLAKE3 is computed, which reads the whole file.
 ///
 /// # Errors
 /// `Corrupt` for anything but a whole table, `Unsupported` for a newer format, `Io`.
@@ -35,7 +35,7 @@ pub fn describe_table(file: Arc<dyn File>, path: &Path) -> Result<(FileHeader, T
         sequence_last: properties.sequence_last,
         rows: properties.rows,
         entities: properties.entities,
-        erased_up_to: properties.erased_up_to,
+        erased_up_to: 0,
     };
     Ok((header, info))
 }

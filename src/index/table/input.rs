@@ -134,7 +134,6 @@ impl Input {
             last: info.last.clone(),
             sequence_first: info.sequence_first,
             sequence_last: info.sequence_last,
-            erased_up_to: info.erased_up_to,
         };
         if found == expected {
             return Ok(());

@@ -97,7 +97,7 @@ pub struct TableOptions {
     pub zstd_level: i32,
     /// Of the filter.
     pub fingerprint: Fingerprint,
-    /// Goes into the properties and the manifest: what annotations up to this sequence number had made forgotten is left out.
+    /// Goes into the manifest, and not into the file, which is the same whenever the same rows are written: what annotations up to this sequence number had made forgotten is left out.
     pub erased_up_to: u64,
 }
 

@@ -6,10 +6,10 @@
 //! 1 keyspace         varint        5 last entity or key   bytes
 //! 2 rows             varint        6 smallest sequence    varint
 //! 3 entities         varint        7 largest sequence     varint
-//! 4 first entity     bytes       8 erased up to         varint, left out if 0
+//! 4 first entity     bytes
 //! ```
 //!
-//! All of it also stands in the manifest; here it lets a table be understood alone, and lets the two be compared. Tags above 8
+//! All of it also stands in the manifest; here it lets a table be understood alone, and lets the two be compared. Tags above 7
 //! are a newer version's business and are passed over.
 
 use bytes::Bytes;
@@ -33,8 +33,6 @@ pub struct Properties {
     pub sequence_first: u64,
     /// Largest sequence number.
     pub sequence_last: u64,
-    /// What annotations up to this sequence number had made forgotten was left out.
-    pub erased_up_to: u64,
 }
 
 impl Properties {
@@ -55,9 +53,6 @@ impl Properties {
         }
         number(&mut out, 6, self.sequence_first);
         number(&mut out, 7, self.sequence_last);
-        if self.erased_up_to > 0 {
-            number(&mut out, 8, self.erased_up_to);
-        }
         out
     }
 
@@ -86,7 +81,6 @@ impl Properties {
                 5 => properties.last = Bytes::copy_from_slice(value),
                 6 => properties.sequence_first = number(u64::MAX)?,
                 7 => properties.sequence_last = number(u64::MAX)?,
-                8 => properties.erased_up_to = number(u64::MAX)?,
                 _ => {}
             }
         }
