@@ -8,7 +8,7 @@
 //! 1. Under the same incarnation a number is given out once: the number decides.
 //! 2. Under another one the change at that number must be the same, or the cursor is lost. Most are not: only what is durable is fed, and a
 //!    crash takes none of that.
-//! 3. The mark is made of what forgetting leaves: number, kind, times, lengths. A name that was purged since does not lose a cursor.
+//! 3. The mark is made of what forgetting and purging leave: sequence number and commit time. A name that was purged since does not lose a cursor.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::feed::Changes;
 use super::inner::Inner;
-use crate::log::Change as Logged;
 use crate::{Error, Result};
 
 /// A place in the change feed of one store: behind a change. Keep it with what you made of the changes, as text for example, and go on with
