@@ -7,24 +7,27 @@
 //! Background jobs are stepped by hand between commits, as the simulator does it, so that sizes, merges and bytes written are the same on every
 //! run, however busy the machine is. Seconds are of this machine.
 //!
-//! Segments are of 4 MiB and tiers begin at 512 KiB here, a sixteenth of what a store uses, so that a corpus of some 100 MB has several tiers.
+//! Segments are of 1 MiB and tiers begin at 64 KiB here, small parts of what a store uses, so that a corpus of some 40 MB has several tiers.
 
 mod support;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use recension::codec::FileKind;
 use recension::env::{Env, OsFs};
 use recension::limits::Limits;
+use recension::manifest::read_state;
 use recension::sim::SimEnv;
 use recension::{Batch, ByteSize, Compaction, Draft, Durability, Expect, Progress, Store};
 use support::{Scratch, history, path_argument, scaled, time};
 
-/// Sizes of a store a sixteenth as large.
+/// Sizes for a small corpus.
 const SMALL: Limits = Limits {
-    segment_bytes: 4 << 20,
+    segment_bytes: 1 << 20,
     memtable_bytes: 4 << 20,
-    pack_tier_bytes: 512 << 10,
+    pack_tier_bytes: 64 << 10,
     pack_part_bytes: 32 << 20,
     ..Limits::PRODUCTION
 };
@@ -34,7 +37,7 @@ fn main() {
         return;
     }
     println!(
-        "{:<14} {:>5} {:>6} {:>5} | {:>10} {:>7} {:>6} {:>8} {:>7} {:>8} | {:>10} {:>7} {:>8}",
+        "{:<14} {:>5} {:>6} {:>5} | {:>10} {:>7} {:>6} {:>24} {:>7} {:>8} | {:>10} {:>7} {:>8}",
         "corpus",
         "group",
         "fan-in",
@@ -42,7 +45,7 @@ fn main() {
         "import",
         "raw /",
         "packs",
-        "by tier",
+        "raw / by tier",
         "merges",
         "written",
         "full",
@@ -115,7 +118,7 @@ fn row(corpus: &str, limits: Limits, full: bool, edits: &mut dyn FnMut() -> Edit
     sim.jobs.run_until_idle(1_000_000);
     let stats = store.stats().unwrap();
     let (files, merges, written, import) = (stats.packs.0, stats.merged, stats.written_packs, stats.packs.1);
-    let tiers: Vec<String> = stats.pack_tiers.iter().map(|tier| tier.0.to_string()).collect();
+    let tiers = ratios(&path, &limits);
     let full = full.then(|| {
         let (spent, ()) = time(|| store.compact(Compaction::Full, &mut Progress::none()).unwrap());
         (store.stats().unwrap().packs.1, spent.as_secs_f64())
@@ -123,16 +126,38 @@ fn row(corpus: &str, limits: Limits, full: bool, edits: &mut dyn FnMut() -> Edit
     store.close().unwrap();
     let ratio = |bytes: u64| raw as f64 / bytes.max(1) as f64;
     print!(
-        "{corpus:<14} {:>5} {:>6} {:>5} | {import:>10} {:>7.1} {files:>6} {:>8} {merges:>7} {:>8.3} |",
+        "{corpus:<14} {:>5} {:>6} {:>5} | {import:>10} {:>7.1} {files:>6} {:>24} {merges:>7} {:>8.3} |",
         limits.pack_group_contents,
         limits.pack_fan_in,
         limits.pack_gain_percent,
         ratio(import),
-        tiers.join("+"),
+        tiers,
         written as f64 / raw as f64,
     );
     match full {
         Some((bytes, seconds)) => println!(" {bytes:>10} {:>7.1} {seconds:>8.1}", ratio(bytes)),
         None => println!(),
     }
+}
+
+/// For each tier how many times smaller its contents are than they were, with everything that stands in its files.
+fn ratios(path: &Path, limits: &Limits) -> String {
+    let state = read_state(&Env::os(2), path).unwrap();
+    let mut runs: BTreeMap<(u64, u64), (u64, u64)> = BTreeMap::new();
+    for file in state.value_files.values().filter(|file| file.kind == FileKind::Pack) {
+        let (raw, len) = runs.entry((file.sequence_first, file.sequence_last)).or_default();
+        *raw += file.raw_bytes;
+        *len += file.len;
+    }
+    let mut tiers: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for (raw, len) in runs.into_values() {
+        let (mut tier, mut most) = (0, limits.pack_tier_bytes);
+        while len > most {
+            (tier, most) = (tier + 1, most * u64::from(limits.pack_fan_in));
+        }
+        let sum = tiers.entry(tier).or_default();
+        *sum = (sum.0 + raw, sum.1 + len);
+    }
+    let shown = tiers.into_iter().map(|(tier, (raw, len))| format!("{tier}:{:.1}", raw as f64 / len as f64));
+    shown.collect::<Vec<_>>().join(" ")
 }
