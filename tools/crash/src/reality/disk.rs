@@ -78,7 +78,9 @@ impl Loop {
     }
 
     pub(super) fn make_room(&self) -> Result<(), String> {
-        std::fs::remove_file(self.path.join("filler")).map_err(|error| error.to_string())
+        std::fs::remove_file(self.path.join("filler")).map_err(|error| error.to_string())?;
+        // Some file systems give room back only when what took it away is on the disk.
+        run(Command::new("sync").arg("-f").arg(&self.path)).map(drop)
     }
 }
 
