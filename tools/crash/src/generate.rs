@@ -11,7 +11,7 @@ use crate::script::{
 };
 
 /// How many kinds of operation are drawn.
-const WEIGHTS: usize = 28;
+const WEIGHTS: usize = 29;
 
 /// What kind of trouble a run is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl<'a> Maker<'a> {
     fn new(rng: &'a mut Prng, profile: Profile, shape: Shape) -> Self {
         let entities = *rng.pick(&[2, 5, 12, ENTITIES]).unwrap_or(&5);
         let mut weights: [u64; WEIGHTS] =
-            [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2, 4, 1, 1, 1, 2, 1];
+            [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2, 4, 1, 1, 1, 2, 1, 2];
         // A swarm: each kind of operation is left out, usual or frequent.
         for weight in weights.iter_mut().skip(1) {
             *weight *= *rng.pick(&[0, 1, 1, 3]).unwrap_or(&1);
@@ -283,6 +283,7 @@ impl<'a> Maker<'a> {
             25 => Op::Purge { entity: self.entity(), expect: self.want() },
             26 => Op::Follow(self.rng.below(8) as u8),
             27 => Op::Stray,
+            28 => Op::Reclaim { stop: self.rng.one_in(4).then(|| self.rng.below(6) as u8 + 1) },
             _ => match self.rng.below(6) {
                 4 => Op::Anew,
                 0 => Op::Evict,

@@ -34,6 +34,8 @@ pub enum Act {
     Note,
     /// Nothing but the condition.
     Require,
+    /// A head that a transaction read is still the same; `Any`: the entity was purged.
+    Seen,
     Purge,
 }
 
@@ -232,8 +234,15 @@ impl Head {
     fn meets(self, expect: Expect) -> bool {
         match expect {
             Expect::Absent => self == Self::Absent,
-            Expect::Head(number) => self != Self::Absent && self.number() == number,
+            Expect::Head(number) => matches!(self, Self::Live(n) | Self::Deleted(n) if n == number),
             _ => true,
+        }
+    }
+
+    fn admits(self, step: &Step) -> bool {
+        match (&step.act, step.expect) {
+            (Act::Seen, Expect::Any) => matches!(self, Self::Purged(_)),
+            (_, expect) => self.meets(expect),
         }
     }
 
@@ -242,11 +251,11 @@ impl Head {
         if let Some(Outcome::Replayed { revision, .. }) = outcome {
             return (revision <= self.number()).then_some(self);
         }
-        if !self.meets(step.expect) {
+        if !self.admits(step) {
             return None;
         }
         match (&step.act, outcome) {
-            (Act::Require, None | Some(Outcome::Held)) => Some(self),
+            (Act::Require | Act::Seen, None | Some(Outcome::Held)) => Some(self),
             (Act::Note, None | Some(Outcome::Annotated { .. })) => {
                 matches!(self, Self::Live(_) | Self::Deleted(_)).then_some(self)
             }
@@ -280,7 +289,7 @@ impl Head {
                     None => return Vec::new(),
                 },
                 Answer::Conflict(actual) => {
-                    let refused = |state: &Self| !state.meets(step.expect) && *state == (*actual).into();
+                    let refused = |state: &Self| !state.admits(step) && *state == (*actual).into();
                     if states.iter().any(refused) {
                         return vec![self];
                     }

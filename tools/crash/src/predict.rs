@@ -121,7 +121,10 @@ impl Stand {
         let state = self.state();
         match expect {
             Expect::Absent => state == HeadState::Absent,
-            Expect::Head(number) => state != HeadState::Absent && state.number() == number,
+            // A purged entity stands for no revision that somebody read before.
+            Expect::Head(number) => {
+                matches!(state, HeadState::Live(n) | HeadState::Deleted(n) if n == number)
+            }
             _ => true,
         }
     }
@@ -157,9 +160,7 @@ impl Model {
             };
             match &sent.what {
                 SentWhat::Require if stand.meets(sent.expect) => outcomes.push(Outcome::Held),
-                SentWhat::Read(read) if stand.meets(sent.expect) && stand.sequence() == *read => {
-                    outcomes.push(Outcome::Held)
-                }
+                SentWhat::Read(read) if stand.sequence() == *read => outcomes.push(Outcome::Held),
                 SentWhat::Require | SentWhat::Read(_) => return conflict(stand),
                 SentWhat::Purge if !stand.meets(sent.expect) => return conflict(stand),
                 SentWhat::Purge => {

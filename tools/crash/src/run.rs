@@ -25,6 +25,7 @@ mod follow;
 mod history;
 mod limits;
 mod ops;
+mod reclaim;
 mod recover;
 mod report;
 mod rounds;

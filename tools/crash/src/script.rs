@@ -125,6 +125,10 @@ pub enum Op {
         entity: u8,
         expect: Want,
     },
+    /// Erases for real what is forgotten. `stop`: it is told to stop the so-many-th time that it asks.
+    Reclaim {
+        stop: Option<u8>,
+    },
     /// From outside, without the lock: goes on where it was, or begins so many changes back.
     Follow(u8),
     /// An old file is back under its name when the store is opened next.

@@ -18,7 +18,7 @@ pub enum Sharing {
 /// The ranges of an entity that are to be forgotten.
 pub struct Wanted {
     pub entity: Bytes,
-    pub ranges: Vec<(u64, u64)>,
+    pub ranges: Vec<(u64, u64, FieldMask)>,
     pub revisions: u64,
 }
 
@@ -48,6 +48,7 @@ impl Model {
         let revs = self.standing(entity);
         let contents: Vec<_> = revs.iter().map(|rev| self.contents(entity, rev)).collect();
         let mut meant: Vec<bool> = revs.iter().map(|rev| is_meant(rev)).collect();
+        let mut masks = vec![fields; revs.len()];
         while fields.contains(FieldMask::CONTENT) && sharing != Sharing::Leave {
             let of_meant: Vec<_> =
                 contents.iter().zip(&meant).filter(|(_, meant)| **meant).flat_map(|(of, _)| of).collect();
@@ -63,15 +64,16 @@ impl Model {
             if sharing == Sharing::Refuse {
                 return Err(more.len() as u64);
             }
-            more.into_iter().for_each(|i| meant[i] = true);
+            // Of those that share it the content alone is meant.
+            more.into_iter().for_each(|i| (meant[i], masks[i]) = (true, FieldMask::CONTENT));
         }
-        let (mut ranges, mut open, mut revisions) = (Vec::<(u64, u64)>::new(), false, 0);
-        for (rev, meant) in revs.iter().zip(meant) {
+        let (mut ranges, mut open, mut revisions) = (Vec::<(u64, u64, FieldMask)>::new(), false, 0);
+        for ((rev, meant), fields) in revs.iter().zip(meant).zip(masks) {
             let is_new = meant && !self.forgotten(entity, rev.number, u64::MAX).contains(fields);
             revisions += u64::from(is_new);
             match ranges.last_mut() {
-                Some((_, last)) if is_new && open => *last = rev.number,
-                _ if is_new => ranges.push((rev.number, rev.number)),
+                Some((_, last, mask)) if is_new && open && *mask == fields => *last = rev.number,
+                _ if is_new => ranges.push((rev.number, rev.number, fields)),
                 _ => {}
             }
             open = is_new;
@@ -91,18 +93,12 @@ impl Model {
             rev.number <= last && !self.forgotten(entity, rev.number, u64::MAX).contains(fields)
         };
         let revisions = revs.iter().filter(is_new).count() as u64;
-        (revisions > 0).then(|| Wanted { entity: entity.clone(), ranges: vec![(1, last)], revisions })
+        (revisions > 0).then(|| Wanted { entity: entity.clone(), ranges: vec![(1, last, fields)], revisions })
     }
 
     /// The commits of a job, as the store parts them: so many changes each at most.
-    pub fn job(
-        &self,
-        kind: AnnotationKind,
-        fields: FieldMask,
-        wanted: &[Wanted],
-        most: usize,
-    ) -> Vec<Commit> {
-        let mut parts: Vec<Vec<(Bytes, (u64, u64))>> = Vec::new();
+    pub fn job(&self, kind: AnnotationKind, wanted: &[Wanted], most: usize) -> Vec<Commit> {
+        let mut parts: Vec<Vec<(Bytes, (u64, u64, FieldMask))>> = Vec::new();
         for Wanted { entity, ranges, .. } in wanted {
             for chunk in ranges.chunks(most) {
                 let chunk = chunk.iter().map(|range| (entity.clone(), *range));
@@ -113,10 +109,10 @@ impl Model {
             }
         }
         let mut sequence = self.end();
-        let commit = |part: Vec<(Bytes, (u64, u64))>| {
+        let commit = |part: Vec<(Bytes, (u64, u64, FieldMask))>| {
             let first_sequence = sequence + 1;
             let n = part.len();
-            let changes = part.into_iter().enumerate().map(|(i, (entity, (first, last)))| {
+            let changes = part.into_iter().enumerate().map(|(i, (entity, (first, last, fields)))| {
                 sequence += 1;
                 let rest = (n - 1 - i) as u32;
                 Change::Note(Arc::new(Note { entity, sequence, rest, kind, first, last, fields }))

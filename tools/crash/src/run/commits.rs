@@ -213,9 +213,12 @@ impl World {
                 return failure("snapshots are right", format!("a transaction at {at} sees {head:?}"));
             }
             let stands = rev.map(|rev| (rev.sequence, rev.number));
-            let stands = stands.or(purge.map(|purge| (purge.sequence, purge.last)));
-            let expect = stands.map_or(Expect::Absent, |(_, number)| Expect::Head(number));
-            seen.insert(name, (stands.map_or(0, |(sequence, _)| sequence), expect));
+            let read = match (stands, purge) {
+                (Some((sequence, number)), _) => (sequence, Expect::Head(number)),
+                (None, Some(purge)) => (purge.sequence, Expect::Any),
+                (None, None) => (0, Expect::Absent),
+            };
+            seen.insert(name, read);
         }
         if let Some(edit) = between {
             let write = Write { edits: vec![edit.clone()], sync, request: None, run: false };

@@ -115,7 +115,7 @@ impl World {
         let was_latched = self.latched;
         let result = self.store().forget(&what, &mut Progress::none());
         match (wanted, result) {
-            (Ok(wanted), result) => self.erased(AnnotationKind::Forget, fields, &wanted, result, was_latched),
+            (Ok(wanted), result) => self.erased(AnnotationKind::Forget, &wanted, result, was_latched),
             (Err(others), Err(Error::Shared { count, .. })) if count == others => {
                 self.coverage.count("shared contents refused");
                 Ok(())
@@ -156,20 +156,19 @@ impl World {
         if !wanted.is_empty() && result.is_ok() {
             self.coverage.count("retention");
         }
-        self.erased(AnnotationKind::Retain, fields, &wanted, result, was_latched)
+        self.erased(AnnotationKind::Retain, &wanted, result, was_latched)
     }
 
     /// Compares what a job says, and takes it into the model.
     fn erased(
         &mut self,
         kind: AnnotationKind,
-        fields: FieldMask,
         wanted: &[Wanted],
         result: recension::Result<Forgot>,
         was_latched: bool,
     ) -> Done {
         let most = (self.limits().segment_records as usize / 4).clamp(1, 512);
-        let commits = self.model.job(kind, fields, wanted, most);
+        let commits = self.model.job(kind, wanted, most);
         let (n, end) = (commits.len() as u64, commits.last().map_or(0, crate::model::Commit::last));
         let published = self.store().published();
         for commit in commits {

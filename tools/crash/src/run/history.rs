@@ -16,7 +16,8 @@ impl World {
                 },
             },
             SentWhat::Note { .. } => Step { expect: Expect::Any, act: Act::Note },
-            SentWhat::Require | SentWhat::Read(_) => Step { expect: sent.expect, act: Act::Require },
+            SentWhat::Require => Step { expect: sent.expect, act: Act::Require },
+            SentWhat::Read(_) => Step { expect: sent.expect, act: Act::Seen },
             SentWhat::Purge => Step { expect: sent.expect, act: Act::Purge },
         };
         self.histories.begin(batch.changes.iter().map(|sent| (&sent.entity[..], step(sent))))

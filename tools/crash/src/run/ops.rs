@@ -115,6 +115,7 @@ impl World {
             }
             Op::Checkpoint => self.checkpoint(),
             Op::Forget { .. } | Op::ForgetAll { .. } | Op::Retain { .. } | Op::Purge { .. } => self.erase(op),
+            Op::Reclaim { stop } => self.reclaim(*stop),
             Op::Follow(back) => self.follow(*back),
             Op::Stray => {
                 self.keep_old_file();

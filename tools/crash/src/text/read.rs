@@ -138,6 +138,7 @@ choices! {
             ForgetAll { like, by, fields, sharing }
             Retain { keep, back, fields }
             Purge { entity, expect }
+            Reclaim { stop }
         ]
     By [Author Digest] [] []
     Sharing [Refuse Include Leave] [] []
