@@ -183,11 +183,14 @@ impl Revision {
         self.unless_gone(self.inner.content_of(&self.entry, reference, || self.whose()))
     }
 
-    /// What was read; or, if it was forgotten and erased between the gate's answer and the reading, that.
+    /// What was read; or, if it was forgotten and erased between the gate's answer and the reading, that. No other error is covered up.
     fn unless_gone(&self, read: Result<Bytes>) -> Result<Content> {
         match read {
             Ok(bytes) => Ok(Content::Present(bytes)),
-            Err(error) => self.instead_of_content()?.ok_or(error),
+            Err(error) => match self.instead_of_content()? {
+                Some(Content::Forgotten) => Ok(Content::Forgotten),
+                _ => Err(error),
+            },
         }
     }
 

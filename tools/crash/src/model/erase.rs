@@ -15,6 +15,9 @@ pub enum Sharing {
     Leave,
 }
 
+/// A range of an entity's revisions, and what is meant of them.
+type Part = (Bytes, (u64, u64, FieldMask));
+
 /// The ranges of an entity that are to be forgotten.
 pub struct Wanted {
     pub entity: Bytes,
@@ -98,7 +101,7 @@ impl Model {
 
     /// The commits of a job, as the store parts them: so many changes each at most.
     pub fn job(&self, kind: AnnotationKind, wanted: &[Wanted], most: usize) -> Vec<Commit> {
-        let mut parts: Vec<Vec<(Bytes, (u64, u64, FieldMask))>> = Vec::new();
+        let mut parts: Vec<Vec<Part>> = Vec::new();
         for Wanted { entity, ranges, .. } in wanted {
             for chunk in ranges.chunks(most) {
                 let chunk = chunk.iter().map(|range| (entity.clone(), *range));
@@ -109,7 +112,7 @@ impl Model {
             }
         }
         let mut sequence = self.end();
-        let commit = |part: Vec<(Bytes, (u64, u64, FieldMask))>| {
+        let commit = |part: Vec<Part>| {
             let first_sequence = sequence + 1;
             let n = part.len();
             let changes = part.into_iter().enumerate().map(|(i, (entity, (first, last, fields)))| {
