@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use bytes::Bytes;
 
+use super::append::Rolled;
 use super::inner::Inner;
-use super::leader::Rolled;
 use super::open::OpenReport;
 use super::options::Packing;
 use super::unpackable::is_given_up;

@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use crate::sync::{Condvar, Mutex};
 use arc_swap::ArcSwap;
 
+use super::append::LogState;
 use super::background::Background;
 use super::head_cache::HeadCache;
-use super::leader::LogState;
 use super::memory::Budget;
 use super::options::Options;
 use super::pipeline::Pipeline;

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::Progress;
+use super::append::Rolled;
 use super::inner::Inner;
-use super::leader::Rolled;
 use super::pipeline::{Item, Placed};
 use super::tables::Tables;
 use super::ticket::TicketState;

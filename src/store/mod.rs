@@ -1,5 +1,6 @@
 //! The store: opening, writing, reading.
 
+mod append;
 mod background;
 mod check;
 mod checkpoint;

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use crate::sync::{Condvar, Mutex};
 use arc_swap::ArcSwap;
 
+use super::append::LogState;
 use super::background::Background;
 use super::clock::CommitClock;
 use super::head_cache::HeadCache;
 use super::inner::{BUCKETS, Inner};
-use super::leader::LogState;
 use super::memory::Budget;
 use super::open::OpenReport;
 use super::options::Options;
