@@ -56,6 +56,7 @@ pub mod codec;
 pub mod env;
 mod error;
 pub mod index;
+pub mod inspect;
 pub mod limits;
 pub mod log;
 pub mod manifest;

@@ -3,22 +3,28 @@
 //! | depth | what is read |
 //! |---|---|
 //! | quick | nothing but what is open: manifest rules, lengths, footers were verified by opening |
-//! | full | every block of every table, the level order, every directory; each logged revision is looked up in the index, and each row's content in the value map |
+//! | full | every part of every file, the level order, every directory; each logged revision is looked up in the index, and each row's content in the value map |
 //! | deep | also every content: checksums and digest |
 //!
-//! It goes on behind damage: every finding names a file, a place and what is affected.
+//! It goes on behind damage: every finding names a file, a place and what is affected. Files are verified by [`crate::inspect`], as `sst-dump verify` does; what
+//! an open store knows beyond its files (memtables, the segment that is being written) is compared here.
 
 use crate::sync::atomic::Ordering;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Progress;
 use super::forget::erasures::ViewErasures;
 use super::inner::Inner;
+use super::tables::PinnedFile;
 use super::values::{Column, ValueMap};
+use crate::codec::{FileId, FileKind};
+use crate::env::File;
 use crate::index::annotations::{Erasures, erase_row};
 use crate::index::levels::invariants::{check_level_order, check_structure};
-use crate::index::table::VerifyHash;
+use crate::inspect::Verifier;
 use crate::log::{Change, LoggedChange, VerifyDepth};
 use crate::model::{Address, Bound, Digest, Entity, FieldMask, Fields, Row};
 use crate::{Error, Result};
@@ -107,33 +113,65 @@ impl Inner {
         report.keep(contents.require_complete(&self.path))?;
         report.keep(check_structure(self.view().levels()))?;
         if depth >= CheckDepth::Full {
-            self.check_tables(&mut report, progress)?;
+            self.check_files(depth, &mut report, progress)?;
+            self.check_levels(&mut report, progress)?;
             self.check_log(depth, &mut report, progress)?;
         }
         Ok(report)
     }
 
-    fn check_tables(self: &Arc<Self>, report: &mut CheckReport, progress: &mut Progress<'_>) -> Result<()> {
-        let view = self.view();
-        let tables = self.tables();
-        let of: u64 = view.levels().infos().count() as u64;
-        for info in view.levels().infos() {
-            progress.step("tables", report.tables, of)?;
-            report.tables += 1;
+    /// Every table and every sealed value file of the manifest, part by part: what `sst-dump verify` does as well.
+    fn check_files(
+        self: &Arc<Self>,
+        depth: CheckDepth,
+        report: &mut CheckReport,
+        progress: &mut Progress<'_>,
+    ) -> Result<()> {
+        let (view, values) = (self.view(), self.values());
+        let state = self.manifest.state();
+        let tables: Vec<_> = view.levels().infos().cloned().collect();
+        let ids: BTreeSet<FileId> = values.entries().iter().map(|entry| entry.file.id()).collect();
+        let sealed: Vec<_> = ids.iter().filter_map(|id| state.value_files.get(id)).collect();
+        let of = tables.len().saturating_add(sealed.len()) as u64;
+        let step = RefCell::new((&mut *progress, 0_u64));
+        let stop = || {
+            let (progress, done) = &mut *step.borrow_mut();
+            progress.step("files", *done, of).is_err()
+        };
+        let depth = if depth == CheckDepth::Deep { VerifyDepth::Contents } else { VerifyDepth::Stored };
+        let mut verifier = Verifier::new(depth, &stop);
+        for info in &tables {
+            report.tables = report.tables.saturating_add(1);
             report.rows = report.rows.saturating_add(info.rows);
-            let verified = match info.keyspace {
-                0 => tables
-                    .open_revisions(info)
-                    .and_then(|table| table.verify(VerifyHash::Compare, &mut |_| Ok(())).map(drop)),
-                _ => tables
-                    .open_plain(info)
-                    .and_then(|table| table.verify(VerifyHash::Compare, None, &mut |_| Ok(()))),
-            };
-            report.keep(verified)?;
+            if let Some((file, path)) = report.keep(self.pinned(info.id, info.kind()))? {
+                verifier.table(&file, &path, info, &state.store)?;
+            }
+            step.borrow_mut().1 = report.tables;
         }
-        progress.step("level order", 0, 0)?;
-        report.keep(check_level_order(&view, &|| false))?;
+        for info in sealed {
+            report.value_files = report.value_files.saturating_add(1);
+            if let Some((file, path)) = report.keep(self.pinned(info.id, info.kind))? {
+                verifier.value_file(&file, &path, info, &state.store)?;
+            }
+            step.borrow_mut().1 = report.tables.saturating_add(report.value_files);
+        }
+        report.value_files = ids.len() as u64;
+        report.contents = report.contents.saturating_add(verifier.read.contents);
+        report.content_bytes = report.content_bytes.saturating_add(verifier.read.content_bytes);
+        verifier.found.iter().for_each(|finding| report.note(finding));
         Ok(())
+    }
+
+    /// A file of the manifest, which stays while it is read.
+    fn pinned(&self, id: FileId, kind: FileKind) -> Result<(Arc<dyn File>, PathBuf)> {
+        let handle = self.manifest.files().open(id, kind)?;
+        let path = handle.path().to_path_buf();
+        Ok((Arc::new(PinnedFile(handle)), path))
+    }
+
+    fn check_levels(self: &Arc<Self>, report: &mut CheckReport, progress: &mut Progress<'_>) -> Result<()> {
+        progress.step("level order", 0, 0)?;
+        report.keep(check_level_order(&self.view(), &|| false)).map(drop)
     }
 
     /// The log against the index, and contents against their digests.
@@ -156,20 +194,6 @@ impl Inner {
             }
             expected = up_to.saturating_add(1);
             self.check_column(&values, column, up_to, depth, report, progress)?;
-        }
-        for entry in values.entries() {
-            report.value_files += 1;
-            let of = values.entries().len() as u64;
-            let verify = match depth {
-                CheckDepth::Deep => VerifyDepth::Contents,
-                _ => VerifyDepth::Stored,
-            };
-            let step = RefCell::new(&mut *progress);
-            let stop = || step.borrow_mut().step("value files", report.value_files, of).is_err();
-            if let Some(verified) = report.keep(entry.file.verify_stored(verify, &stop))? {
-                report.contents = report.contents.saturating_add(verified.contents);
-                report.content_bytes = report.content_bytes.saturating_add(verified.bytes);
-            }
         }
         if expected <= published {
             report.note(format!("no value file for the sequences {expected} to {published}"));
@@ -240,8 +264,9 @@ impl Inner {
             self.check_references(values, entity, row, report)?;
         }
         let address = Address { sequence: logged.sequence, slot: 0 };
-        if values.file(entity.as_bytes(), address).is_ok_and(|file| file.keeps_contents()) {
-            // They stand in groups: the file is verified group by group.
+        let file = values.file(entity.as_bytes(), address);
+        if file.is_ok_and(|file| self.manifest.state().value_files.contains_key(&file.id())) {
+            // It is sealed and was verified as a file.
             return Ok(());
         }
         for (slot, digest) in digests.iter().enumerate().take_while(|_| depth == CheckDepth::Deep) {

@@ -129,15 +129,14 @@ impl Walk<'_> {
             for content in &contents {
                 seen.contents.insert(content.locator.address, (content.locator.offset, content.locator.len));
             }
-            self.unit(&records, &contents)?;
+            self.unit(&records, &contents, frame)?;
         }
         (self.visit)(SegmentItem::Frame(frame.clone(), records))
     }
 
     /// A unit of a sound frame: one content, or a group of them.
-    fn unit(&mut self, records: &[DecodedRecord], contents: &[StoredContent]) -> Result<()> {
+    fn unit(&mut self, records: &[DecodedRecord], contents: &[StoredContent], frame: &Frame) -> Result<()> {
         let Some(place) = contents.first().map(|content| content.locator) else { return Ok(()) };
-        let bytes = self.read(place.offset, place.len as usize)?;
         let kind = if place.member == 0 { "content" } else { "group" };
         let mut part = Part::sound(kind, place.offset, u64::from(place.len), "").inside();
         let sequences = contents.iter().map(|content| content.locator.address.sequence);
@@ -160,7 +159,25 @@ impl Walk<'_> {
                 };
             }
         }
-        part.state = match Unit::open(&bytes) {
+        part.state = self.unit_state(contents)?;
+        if part.state.is_damage() && !self.is_owed(frame)? {
+            // A writer may be at it: a frame's head can be seen before all of its contents.
+            part.state = match self.unit_state(contents)? {
+                PartState::Damaged(why) => PartState::Torn(why),
+                other => other,
+            };
+        }
+        if matches!(part.state, PartState::Damaged(_) | PartState::Torn(_)) {
+            part.flip = self.flip(&unit_sum(place.offset, u64::from(place.len)))?;
+        }
+        self.part(part)
+    }
+
+    /// Whether a unit is what its records say.
+    fn unit_state(&self, contents: &[StoredContent]) -> Result<PartState> {
+        let Some(place) = contents.first().map(|content| content.locator) else { return Ok(PartState::Sound) };
+        let bytes = self.read(place.offset, place.len as usize)?;
+        Ok(match Unit::open(&bytes) {
             Ok(unit) if !holds(&unit, contents) => {
                 PartState::Damaged("expected the content that the record names".into())
             }
@@ -171,11 +188,27 @@ impl Walk<'_> {
             },
             Ok(_) => PartState::Sound,
             Err(fault) => fault.into(),
-        };
-        if part.state.is_damage() {
-            part.flip = self.flip(&unit_sum(place.offset, u64::from(place.len)))?;
+        })
+    }
+
+    /// Whether somebody was promised a frame: by a seal, or by any frame of the file.
+    fn is_owed(&mut self, frame: &Frame) -> Result<bool> {
+        let last = frame.end().saturating_sub(1);
+        let mut reader = FrameReader::new(Arc::clone(self.file));
+        let mut at = frame.end();
+        while self.out.trailer.is_none() && !self.is_promised(last) && at < self.limit() {
+            let Ok(Found::Frame(next)) = reader.frame_at(self.path, at, self.limit(), self.out.salt) else {
+                break;
+            };
+            self.out.promise = self.out.promise.max(next.head.promise);
+            if next.head.kind == FrameKind::CleanClose
+                && let Some(number) = self.number()
+            {
+                self.out.promise = self.out.promise.max(Position::new(number, next.end()));
+            }
+            at = next.end();
         }
-        self.part(part)
+        Ok(self.out.trailer.is_some() || self.is_promised(last))
     }
 
     /// The contents that prove themselves in a stretch without a valid frame.

@@ -111,7 +111,7 @@ impl Walk<'_> {
     }
 
     /// Whether the log was known to be durable beyond a place of this file.
-    fn is_promised(&self, at: u64) -> bool {
+    pub(super) fn is_promised(&self, at: u64) -> bool {
         self.number().is_some_and(|number| self.out.promise > Position::new(number, at))
     }
 

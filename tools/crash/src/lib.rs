@@ -8,6 +8,7 @@ pub mod generate;
 pub mod linear;
 pub mod model;
 pub mod oracle;
+pub mod outside;
 pub mod predict;
 pub mod reality;
 pub mod run;

@@ -1,7 +1,7 @@
 //! The inspection tool `sst-dump`, as a library so that it can be tested on a simulated disk.
 //!
 //! ```text
-//!  args ──► verbs::* ──► file::walk ──► dissect_segment, dissect_table, dissect_manifest, dissect_pack of the engine
+//!  args ──► verbs::* ──► file::walk ──► recension::inspect ──► dissect_segment, dissect_table, dissect_manifest, dissect_pack
 //!               │
 //!             show ──► recension_cli::output
 //! ```
@@ -14,13 +14,9 @@
 )]
 
 pub mod args;
-pub mod diff;
 pub mod file;
-mod names;
 pub mod recorded;
 pub mod show;
-pub mod store;
-pub mod tables;
 pub mod verbs;
 
 use std::process::ExitCode;

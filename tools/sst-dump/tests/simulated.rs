@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use recension::env::Env;
+use recension::inspect::diff;
 use recension::limits::Limits;
 use recension::pack::Depth;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
     Batch, CheckDepth, Draft, Durability, Expect, Progress, RebuildMode, RepairMode, Result, Store, repair,
 };
-use sst_dump::diff::diff;
+use sst_dump::file::StoreFiles;
 use sst_dump::file::{Item, is_finding, walk};
-use sst_dump::store::StoreFiles;
 
 const DIR: &str = "/store";
 

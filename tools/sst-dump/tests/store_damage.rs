@@ -311,3 +311,48 @@ fn wrong_calls_have_their_exit_codes() {
     std::fs::write(&text, "nothing of ours").unwrap();
     assert_eq!(dump([Path::new("inspect"), &text]).code, Some(5));
 }
+
+#[test]
+fn a_file_that_is_announced_and_not_whole_yet_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 300);
+    let (env, limits) = (recension::env::Env::os(1), recension::limits::Limits::PRODUCTION);
+    let mode = recension::manifest::OpenMode::ReadWrite;
+    let (manifest, _) = recension::manifest::Manifest::open(&env, &sound, mode, &limits).unwrap();
+    let id = recension::codec::FileId { epoch: 1, number: 60_000 };
+    let reserved = recension::manifest::Edit::NextFile(id.number + 1);
+    let announced = recension::manifest::Edit::Intent { id, kind: FileKind::Pack };
+    manifest.commit(vec![reserved, announced]).unwrap();
+    drop(manifest);
+    std::fs::write(sound.join(id.file_name(FileKind::Pack)), []).unwrap();
+    let said = verify(&sound).ok();
+    assert!(said.out.contains("announced, not installed: not looked at"), "{}", said.out);
+    dump([Path::new("inspect"), &sound]).ok();
+}
+
+#[test]
+fn contents_that_are_not_all_written_yet_are_no_damage_unless_somebody_was_promised_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = recension::Store::builder(&path).limits(support::small()).open().unwrap();
+    support::fill(&store, 40);
+    let segment = files(&path, FileKind::Segment).pop().unwrap();
+    let parts = dump([Path::new("layout"), &segment, Path::new("--json")]).ok().json();
+    let contents: Vec<&Value> = parts.iter().filter(|part| part["kind"] == "content").collect();
+    let last = contents[contents.len() - 1]["offset"].as_u64().unwrap() + 20;
+    // A copy of what a reader beside the writer may see: the head of the last frame, and not all of its contents.
+    let copied = copied(dir.path(), &path, "seen");
+    let seen = copied.join(segment.file_name().unwrap());
+    let mut bytes = std::fs::read(&seen).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[last as usize..end].fill(0);
+    std::fs::write(&seen, &bytes).unwrap();
+    dump([Path::new("verify"), &seen]).ok();
+    store.sync().unwrap();
+    store.close().unwrap();
+    // Now a later frame says that it was durable.
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[last as usize] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    dump([Path::new("verify"), &segment]).damage();
+}

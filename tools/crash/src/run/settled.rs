@@ -84,6 +84,9 @@ impl World {
             Ok(state) => state,
             Err(error) => return failure("the manifest can be read", error.to_string()),
         };
+        if !self.errors && !self.limited {
+            crate::outside::sound(&self.machine.env(), DIR, &self.limits())?;
+        }
         let mut known: BTreeMap<String, u64> = BTreeMap::new();
         known.extend(
             state.tables.values().map(|it| (format!("{DIR}/{}", it.id.file_name(it.kind())), it.len)),

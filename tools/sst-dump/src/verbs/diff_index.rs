@@ -1,15 +1,16 @@
 //! `diff-index`: the index against what the value files say it must be.
 
 use recension::env::Env;
+use recension::inspect::{Found, Report, WINDOW, diff};
 use recension_cli::Global;
 use recension_cli::entity::shown;
 use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::{Out, count};
 
 use crate::args::DiffIndexArgs;
-use crate::diff::{Found, Report, WINDOW, diff};
+
+use crate::file::StoreFiles;
 use crate::show::object;
-use crate::store::StoreFiles;
 
 /// A writer that replaces files while they are read is given so many chances.
 const ATTEMPTS: u32 = 8;

@@ -7,6 +7,7 @@ use recension::codec::{FileKind, Part};
 use recension::env::Env;
 use recension::index::levels::Levels;
 use recension::index::{Order, entity_hash};
+use recension::inspect::ReadTables;
 use recension::log::{Change, StoredContent};
 use recension::manifest::{State, ValueFileInfo};
 use recension::model::{Bound, ContentRef, Row};
@@ -18,11 +19,10 @@ use recension_cli::output::{Out, count};
 use recension_cli::{Global, time};
 
 use crate::args::{ExplainArgs, Read};
+use crate::file::StoreFiles;
 use crate::file::{Item, open, read_unit, walk_listed};
 use crate::recorded::{ReadAt, Recorder};
 use crate::show::object;
-use crate::store::StoreFiles;
-use crate::tables::ReadTables;
 
 /// The explanation, as it is made.
 struct Explain<'a> {

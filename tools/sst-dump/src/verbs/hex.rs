@@ -271,7 +271,7 @@ pub fn run(args: &HexArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome
                 let bytes = bytes(args, env, from, to.saturating_sub(from))?;
                 let mut said = object("field");
                 said.text("part", part.kind).text("field", name).number("offset", from);
-                out.object(said.text("hex", &crate::store::hex(&bytes)))?;
+                out.object(said.text("hex", &crate::file::hex(&bytes)))?;
             } else {
                 if !name.is_empty() {
                     out.line(&format!("  {name}"))?;
@@ -295,7 +295,7 @@ fn dump(args: &HexArgs, env: &Env, offset: u64, len: u64, global: &Global, out: 
     for (i, line) in bytes(args, env, offset, len)?.chunks(LINE).enumerate() {
         let at = offset.saturating_add((i * LINE) as u64);
         if global.json {
-            out.object(object("bytes").number("offset", at).text("hex", &crate::store::hex(line)))?;
+            out.object(object("bytes").number("offset", at).text("hex", &crate::file::hex(line)))?;
             continue;
         }
         let digits = line.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x} "));

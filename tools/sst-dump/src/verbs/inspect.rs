@@ -5,6 +5,7 @@ use std::path::Path;
 
 use recension::codec::{FileKind, Part};
 use recension::env::Env;
+use recension::inspect as names;
 use recension::pack::Depth;
 use recension_cli::Global;
 use recension_cli::exit::{Failure, Outcome};
@@ -13,9 +14,9 @@ use recension_cli::table::{Align, Table, properties};
 
 use crate::args::PathArgs;
 use crate::file::{self, Item, Summary, is_finding, kind_name, walk};
-use crate::names;
+
+use crate::file::{StoreFiles, hex};
 use crate::show::{damaged, fact_into, fact_text, holds_text, object, part_object};
-use crate::store::{StoreFiles, hex};
 
 pub fn run(args: &PathArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     match file::is_dir(&*env.fs, &args.path)? {
@@ -196,7 +197,11 @@ fn store(dir: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let mut all: Vec<(String, Part)> = Vec::new();
     for (id, kind, len) in &files.files {
         let name = id.file_name(*kind);
-        let (summary, parts) = names::findings(fs, &dir.join(&name), Depth::Stored)?;
+        let (summary, mut parts) = names::findings(fs, &dir.join(&name), Depth::Stored)?;
+        // What is being made is not whole yet, and what was given up need not be.
+        if files.is_aside(*id, *kind) {
+            parts.clear();
+        }
         bad += parts.len() as u64;
         let role = files.role(*id, *kind);
         if global.json {
@@ -207,7 +212,11 @@ fn store(dir: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
         } else {
             let changes =
                 summary.sequences.map_or_else(String::new, |(first, last)| format!("{first} to {last}"));
-            let state = if parts.is_empty() { "sound".into() } else { damaged(parts.len() as u64) };
+            let state = match parts.len() as u64 {
+                _ if files.is_aside(*id, *kind) => "not looked at".into(),
+                0 => "sound".into(),
+                n => damaged(n),
+            };
             table.row(out, vec![name.clone(), role, grouped(*len), changes, state])?;
             all.extend(parts.into_iter().map(|part| (name.clone(), part)));
         }

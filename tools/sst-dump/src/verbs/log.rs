@@ -14,9 +14,9 @@ use recension_cli::output::{Out, count};
 use recension_cli::{Global, time};
 
 use crate::args::LogArgs;
+use crate::file::StoreFiles;
 use crate::file::{Fact, Item, Summary, is_finding, walk_listed};
 use crate::show::object;
-use crate::store::StoreFiles;
 
 /// What is wrong with the log as a whole.
 struct Trouble {

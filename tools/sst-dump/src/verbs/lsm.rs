@@ -14,8 +14,8 @@ use recension_cli::table::{Align, Table};
 
 use crate::args::LsmArgs;
 use crate::file::{Item, kind_name, walk};
+use crate::file::{StoreFiles, hex};
 use crate::show::object;
-use crate::store::StoreFiles;
 
 const PAGE: &str = include_str!("lsm.html");
 
@@ -148,8 +148,14 @@ fn data(states: &[(u64, Box<State>)]) -> String {
         commits.push(commit.finish());
     }
     let things: Vec<String> = things.into_iter().map(|(name, thing)| format!("\"{name}\":{thing}")).collect();
+    let mut about = Object::new();
+    about.text("store", &states.last().map_or_else(String::new, |(_, state)| hex(&state.store)));
+    about.text("first", &keys.first().map_or_else(String::new, |key| shown(key)));
+    about.text("last", &keys.last().map_or_else(String::new, |key| shown(key)));
+    let about = about.finish();
     format!(
-        "{{\"keys\":{},\"things\":{{{}}},\"commits\":[{}]}}",
+        "{{{},\"keys\":{},\"things\":{{{}}},\"commits\":[{}]}}",
+        about.trim_matches(['{', '}']),
         keys.len(),
         things.join(","),
         commits.join(",")

@@ -31,6 +31,10 @@ pub fn edit_text(edit: &Edit) -> String {
         Edit::AddHolder(holder) => format!("checkpoint at {} up to change {}", holder.path, holder.sequence),
         Edit::RemoveHolder { path } => format!("no checkpoint at {path} any more"),
         Edit::SetOption { key, value } => format!("{key} = {}", shown(value)),
+        Edit::SetPackedEnd(end) => format!(
+            "the log goes on behind segment {}, which became a pack: {} bytes, up to change {}",
+            end.id.number, end.len, end.sequence
+        ),
         other => format!("{other:?}"),
     }
 }

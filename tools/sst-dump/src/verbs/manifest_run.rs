@@ -13,9 +13,9 @@ use recension_cli::table::properties;
 
 use super::manifest::{edit_into, edit_text, table_text, value_file_text};
 use crate::args::ManifestVerb;
+use crate::file::hex;
 use crate::file::{self, Item, is_finding, own_files, walk};
 use crate::show::{damaged, object, part_object};
-use crate::store::hex;
 
 pub fn run(verb: &ManifestVerb, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     match verb {

@@ -12,9 +12,9 @@ use recension_cli::output::{Out, grouped};
 use recension_cli::table::properties;
 
 use crate::args::PathArgs;
+use crate::file::StoreFiles;
 use crate::file::{self, Fact, Item, walk_listed};
 use crate::show::{fact_into, fact_text, object};
-use crate::store::StoreFiles;
 
 /// Counts by powers of two.
 #[derive(Clone, Debug, Default)]

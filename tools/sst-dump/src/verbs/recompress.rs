@@ -15,9 +15,9 @@ use recension_cli::output::{Out, count, size};
 use recension_cli::table::{Align, Table};
 
 use crate::args::RecompressArgs;
+use crate::file::StoreFiles;
 use crate::file::{Item, open, read_unit, walk_listed};
 use crate::show::object;
-use crate::store::StoreFiles;
 
 /// Contents of an entity, oldest first.
 type Sample = BTreeMap<Bytes, Vec<Bytes>>;

@@ -17,8 +17,8 @@ use recension_cli::{Global, time};
 
 use crate::args::{Formatter, ScanArgs};
 use crate::file::{self, Item, is_finding, open, own_files, read_unit, walk_listed};
+use crate::file::{StoreFiles, hex};
 use crate::show::{damaged, object, part_object};
-use crate::store::{StoreFiles, hex};
 
 pub fn run(args: &ScanArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let fs = &*env.fs;

@@ -7,7 +7,7 @@ use recension::codec::{FileKind, PartState};
 use recension::env::Env;
 use recension::log::{Change, Locator};
 use recension::model::Address;
-use recension::pack::Depth;
+use recension::pack::{Depth, GroupHeader};
 use recension_cli::Global;
 use recension_cli::entity::shown;
 use recension_cli::exit::{Failure, Outcome};
@@ -15,9 +15,9 @@ use recension_cli::output::{Out, grouped, size};
 use recension_cli::table::{Align, Table};
 
 use crate::args::SpaceArgs;
+use crate::file::StoreFiles;
 use crate::file::{Item, kind_name, walk_listed};
 use crate::show::object;
-use crate::store::StoreFiles;
 
 /// Entities that are counted one by one; beyond, the lightest are given up and the list is approximate.
 const ENTITIES_MAX: usize = 1 << 18;
@@ -29,15 +29,18 @@ struct Sum {
     count: u64,
     bytes: u64,
     raw: u64,
+    /// Stored bytes of contents that something still refers to, and of those that nothing does.
     live: u64,
+    dead: u64,
 }
 
 impl Sum {
-    fn add(&mut self, bytes: u64, raw: u64, live: u64) {
+    fn add(&mut self, bytes: u64, raw: u64, live: u64, dead: u64) {
         self.count += 1;
         self.bytes += bytes;
         self.raw += raw;
         self.live += live;
+        self.dead += dead;
     }
 }
 
@@ -48,12 +51,50 @@ struct Space {
     entities: BTreeMap<Bytes, Sum>,
     given_up: bool,
     unused: u64,
+    groups: Groups,
+}
+
+/// What is known of how well groups compress.
+#[derive(Default)]
+struct Groups {
+    /// Raw and stored bytes of full groups.
+    full: (u64, u64),
+    /// Of groups that are not full, by the hash of their entity: raw, stored, how many.
+    short: BTreeMap<u64, (u64, u64, u64)>,
+    /// Raw and stored bytes in sealed segments.
+    unpacked: (u64, u64),
+}
+
+impl Groups {
+    fn add(&mut self, header: &GroupHeader) {
+        let (raw, stored) = (u64::from(header.raw_len), u64::from(header.stored_len));
+        if header.full {
+            self.full = (self.full.0 + raw, self.full.1 + stored);
+        } else if !header.mixed && self.short.len() < ENTITIES_MAX {
+            let short = self.short.entry(header.entity_hash).or_default();
+            *short = (short.0 + raw, short.1 + stored, short.2 + 1);
+        }
+    }
+
+    /// What the contents would save if they stood in full groups and compressed as those do that are there. `None` if there are none.
+    fn estimate(&self) -> Option<(u64, u64)> {
+        let (full_raw, full_stored) = self.full;
+        if full_raw == 0 {
+            return None;
+        }
+        let ratio = full_stored as f64 / full_raw as f64;
+        let saved = |raw: u64, stored: u64| stored.saturating_sub((raw as f64 * ratio) as u64);
+        // A group that is the only short one of its entity has nothing to be put together with.
+        let several = self.short.values().filter(|(.., groups)| *groups > 1);
+        let merged = several.map(|(raw, stored, _)| saved(*raw, *stored)).sum();
+        Some((merged, saved(self.unpacked.0, self.unpacked.1)))
+    }
 }
 
 impl Space {
     fn entity(&mut self, entity: &Bytes, bytes: u64, raw: u64) {
-        self.prefixes.entry(prefix(entity)).or_default().add(bytes, raw, 0);
-        self.entities.entry(entity.clone()).or_default().add(bytes, raw, 0);
+        self.prefixes.entry(prefix(entity)).or_default().add(bytes, raw, 0, 0);
+        self.entities.entry(entity.clone()).or_default().add(bytes, raw, 0, 0);
         if self.entities.len() > ENTITIES_MAX {
             self.given_up = true;
             let mut sizes: Vec<u64> = self.entities.values().map(|sum| sum.bytes).collect();
@@ -85,16 +126,17 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
     for (id, kind, len) in &files.files {
         let role = files.role(*id, *kind);
         let info = files.state.as_ref().and_then(|state| state.value_files.get(id));
-        let (raw, live) = info.map_or((0, *len), |info| (info.raw_bytes, info.live_bytes));
+        let (raw, live) = info.map_or((0, 0), |info| (info.raw_bytes, info.live_bytes));
+        let dead = info.map_or(0, |info| info.stored_bytes.saturating_sub(info.live_bytes));
         let tier = info
             .filter(|info| info.kind == FileKind::Pack)
             .map_or(String::new(), |info| format!(", generation {}", info.generation));
-        by_role.entry(role.clone() + &tier).or_default().add(*len, raw, live);
+        by_role.entry(role.clone() + &tier).or_default().add(*len, raw, live, dead);
         if let Some(info) = info {
-            *rewards.entry("dead bytes of value files").or_default() +=
-                info.stored_bytes.saturating_sub(info.live_bytes);
+            *rewards.entry("dead bytes of value files").or_default() += dead;
             if info.kind == FileKind::Segment {
-                *rewards.entry("sealed segments that are not packed yet, in all").or_default() += len;
+                let unpacked = &mut space.groups.unpacked;
+                *unpacked = (unpacked.0 + info.raw_bytes, unpacked.1 + info.stored_bytes);
             }
         }
         if role.starts_with("removed") || role.starts_with("announced") || role.contains("not the newest") {
@@ -108,7 +150,7 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                         .sections
                         .entry((kind_name(Some(*kind)), part.kind))
                         .or_default()
-                        .add(part.len, 0, 0);
+                        .add(part.len, 0, 0, 0);
                     if part.state == PartState::Unused {
                         space.unused += part.len;
                     }
@@ -122,6 +164,7 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                     }
                 }
                 Item::Group(_, header) => {
+                    space.groups.add(&header);
                     for member in &header.members {
                         let share = u64::from(member.raw_len).saturating_mul(u64::from(header.stored_len));
                         shares.insert(member.address, share / u64::from(header.raw_len).max(1));
@@ -143,6 +186,10 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
         })?;
     }
     *rewards.entry("space reserved for the log, given back by close").or_default() += space.unused;
+    if let Some((merged, packed)) = space.groups.estimate() {
+        rewards.insert("groups that are not full, put together (estimate)", merged);
+        rewards.insert("sealed segments, packed (estimate)", packed);
+    }
     say(&space, &by_role, &rewards, global, out)
 }
 
@@ -165,7 +212,8 @@ fn say(
         for (role, sum) in by_role {
             let mut said = object("role");
             said.text("role", role).number("files", sum.count).number("bytes", sum.bytes);
-            out.object(said.number("raw_bytes", sum.raw).number("live_bytes", sum.live))?;
+            said.number("raw_bytes", sum.raw).number("live_bytes", sum.live);
+            out.object(said.number("dead_bytes", sum.dead))?;
         }
         for ((file, part), sum) in &space.sections {
             let mut said = object("section");
@@ -193,13 +241,18 @@ fn say(
         ("bytes", Align::Right),
         ("share", Align::Right),
         ("raw", Align::Right),
+        ("live", Align::Right),
+        ("dead", Align::Right),
         ("what", Align::Left),
     ]);
     for (role, sum) in by_role {
-        let raw = if sum.raw > 0 { size(sum.raw) } else { String::new() };
-        table.row(out, vec![grouped(sum.count), grouped(sum.bytes), share(sum.bytes), raw, role.clone()])?;
+        let contents = |bytes: u64| if sum.raw > 0 { size(bytes) } else { String::new() };
+        let (raw, live, dead) = (contents(sum.raw), contents(sum.live), contents(sum.dead));
+        let (files, bytes) = (grouped(sum.count), grouped(sum.bytes));
+        table.row(out, vec![files, bytes, share(sum.bytes), raw, live, dead, role.clone()])?;
     }
-    table.row(out, vec![String::new(), grouped(total), "100 %".into(), String::new(), "all".into()])?;
+    let none = String::new;
+    table.row(out, vec![none(), grouped(total), "100 %".into(), none(), none(), none(), "all".into()])?;
     table.end(out)?;
     out.line("")?;
     let mut table = Table::new(&[

@@ -15,9 +15,9 @@ use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::{Object, Out};
 
 use crate::args::TraceArgs;
+use crate::file::StoreFiles;
 use crate::file::{self, Item, walk_listed};
 use crate::show::object;
-use crate::store::StoreFiles;
 
 /// A place that mentions a revision.
 struct Place {

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use recension::codec::{FileId, FileKind};
-use recension::env::{DirEntry, Fs};
-use recension::manifest::{State, classify, dissect_manifest};
-use recension_cli::exit::Outcome;
+use crate::codec::{FileId, FileKind};
+use crate::env::{DirEntry, Fs};
+use crate::manifest::{State, classify, dissect_manifest};
 
-use crate::file::{io, manifest_bytes, open, own_files};
+use super::walk::manifest_bytes;
+use crate::Result;
+use crate::env::Access;
+use crate::error::IoContext;
 
 /// What is in a store's directory.
 #[derive(Clone, Debug)]
@@ -29,11 +31,14 @@ pub struct StoreFiles {
 
 impl StoreFiles {
     /// Looks, believing nothing: a damaged manifest counts as far as it can be read.
-    pub fn read(fs: &dyn Fs, dir: &Path) -> Outcome<Self> {
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn read(fs: &dyn Fs, dir: &Path) -> Result<Self> {
         // A live store may replace its manifest between the listing and the reading: then look again.
-        let mut attempts = 0;
+        let mut attempts = 0_u32;
         loop {
-            attempts += 1;
+            attempts = attempts.saturating_add(1);
             let files = own_files(fs, dir)?;
             match Self::with(fs, dir, files) {
                 Err(_) if attempts < 5 => {}
@@ -42,7 +47,7 @@ impl StoreFiles {
         }
     }
 
-    fn with(fs: &dyn Fs, dir: &Path, files: Vec<(FileId, FileKind, u64)>) -> Outcome<Self> {
+    fn with(fs: &dyn Fs, dir: &Path, files: Vec<(FileId, FileKind, u64)>) -> Result<Self> {
         let mut found = Self {
             dir: dir.to_path_buf(),
             files,
@@ -54,7 +59,7 @@ impl StoreFiles {
         let manifests = found.files.iter().filter(|(_, kind, _)| *kind == FileKind::Manifest);
         for (id, kind, _) in manifests.rev() {
             let path = dir.join(id.file_name(*kind));
-            let bytes = manifest_bytes(&*open(fs, &path)?, &path)?;
+            let bytes = manifest_bytes(&*fs.open(&path, Access::Read).context("open", &path)?, &path)?;
             let survey = dissect_manifest(&path, &bytes, &mut |_| Ok(()))?;
             if survey.has_snapshot {
                 found.state = Some(Arc::new(survey.state));
@@ -64,7 +69,7 @@ impl StoreFiles {
         }
         if let Some(state) = &found.state {
             // Listed behind the manifest: what a newer edit removed is still missed, what it added is only not named yet.
-            let entries: Vec<DirEntry> = fs.read_dir(dir).map_err(|error| io("list", dir, error))?;
+            let entries: Vec<DirEntry> = fs.read_dir(dir).context("list", dir)?;
             for missing in classify(&entries, state).missing {
                 match missing.found {
                     None => found.missing.push(missing.name),
@@ -73,6 +78,21 @@ impl StoreFiles {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a file is there or must be there.
+    pub fn is_needed(&self, name: &str) -> bool {
+        let there =
+            self.files.iter().any(|(id, kind, _)| id.file_name(*kind) == *name && !self.is_aside(*id, *kind));
+        there || self.missing.iter().any(|missing| missing == name)
+    }
+
+    /// Whether a file is none of the store's: announced and not installed yet, or removed and not deleted yet.
+    pub fn is_aside(&self, id: FileId, kind: FileKind) -> bool {
+        let state = self.state.as_ref();
+        state.is_some_and(|state| {
+            state.intents.get(&id) == Some(&kind) || state.obsolete.get(&id) == Some(&kind)
+        })
     }
 
     /// Whether the store is another one by now: a writer is at work, and what was found may be an effect of that.
@@ -128,7 +148,15 @@ impl StoreFiles {
     }
 }
 
-/// Bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The files of a store's directory that are named like ours, by number; the newest manifest last of its kind.
+///
+/// # Errors
+/// `Io`.
+pub fn own_files(fs: &dyn Fs, dir: &Path) -> Result<Vec<(FileId, FileKind, u64)>> {
+    let entries = fs.read_dir(dir).context("list", dir)?;
+    let own = entries.iter().filter(|entry| !entry.is_dir);
+    let mut own: Vec<_> =
+        own.filter_map(|entry| FileId::parse(&entry.name).map(|(id, kind)| (id, kind, entry.len))).collect();
+    own.sort_by_key(|(id, ..)| (id.number, id.epoch));
+    Ok(own)
 }

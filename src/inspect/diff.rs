@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::codec::FileKind;
+use crate::env::Fs;
+use crate::index::annotations;
+use crate::log::{Change, LoggedChange};
+use crate::pack::Depth;
 use bytes::Bytes;
-use recension::codec::FileKind;
-use recension::env::Fs;
-use recension::index::annotations;
-use recension::log::{Change, LoggedChange};
-use recension::pack::Depth;
-use recension_cli::exit::Outcome;
 
-use crate::file::{self, Item};
-use crate::store::StoreFiles;
+use super::files::StoreFiles;
+use super::item::{Item, who};
+use super::walk::walk_listed;
+use crate::Result;
 
 /// Changes of a window: about 100 bytes of memory each.
 pub const WINDOW: u64 = 1 << 20;
@@ -86,12 +87,15 @@ struct Known {
 }
 
 /// Compares. Only what was flushed is in the tables: changes behind that are not looked at.
+///
+/// # Errors
+/// `Io`, and those of `found`.
 pub fn diff(
     fs: &dyn Fs,
     files: &StoreFiles,
     window: u64,
-    found: &mut dyn FnMut(Found) -> Outcome,
-) -> Outcome<Report> {
+    found: &mut dyn FnMut(Found) -> Result<()>,
+) -> Result<Report> {
     let Some(state) = &files.state else { return Ok(Report::default()) };
     let flushed = |keyspace: u16| state.flushed.get(&keyspace).copied().unwrap_or(0);
     let end = flushed(0).max(flushed(1));
@@ -99,7 +103,7 @@ pub fn diff(
     let mut first = 1;
     while first <= end {
         let last = end.min(first.saturating_add(window.max(1)).saturating_sub(1));
-        report.windows += 1;
+        report.windows = report.windows.saturating_add(1);
         let inside = |from: u64, to: u64| from <= last && to >= first;
         let mut known: BTreeMap<u64, Known> = BTreeMap::new();
         for (id, kind, _) in &files.files {
@@ -121,19 +125,18 @@ pub fn diff(
                     known.insert(change.sequence, Known { fingerprint: change.fingerprint(), seen: false });
                 }
             };
-            let walked =
-                file::walk_listed(fs, &files.dir.join(id.file_name(*kind)), Depth::Stored, &mut |item| {
-                    if let Item::Change(change, _) | Item::Listed(change) = &item {
-                        take(change);
-                    }
-                    Ok(())
-                })?;
+            let walked = walk_listed(fs, &files.dir.join(id.file_name(*kind)), Depth::Stored, &mut |item| {
+                if let Item::Change(change, _) | Item::Listed(change) = &item {
+                    take(change);
+                }
+                Ok(())
+            })?;
             report.vanished |= walked.vanished;
         }
-        report.changes += known.len() as u64;
+        report.changes = report.changes.saturating_add(known.len() as u64);
         for table in state.tables.values().filter(|table| inside(table.sequence_first, table.sequence_last)) {
             let path = files.dir.join(table.id.file_name(table.kind()));
-            let walked = file::walk_listed(fs, &path, Depth::Stored, &mut |item| {
+            let walked = walk_listed(fs, &path, Depth::Stored, &mut |item| {
                 let (sequence, fingerprint, entity, rev) = match &item {
                     Item::Row(entity, row, _) => {
                         (row.sequence, row.fingerprint(entity), entity.bytes().clone(), Some(row.number))
@@ -150,7 +153,7 @@ pub fn diff(
                 if !(first..=last).contains(&sequence) {
                     return Ok(());
                 }
-                report.rows += 1;
+                report.rows = report.rows.saturating_add(1);
                 let difference = match known.get_mut(&sequence) {
                     None => Some(Difference::MissingInLog),
                     Some(known) if known.seen => Some(Difference::Twice),
@@ -160,13 +163,13 @@ pub fn diff(
                     }
                 };
                 let Some(difference) = difference else { return Ok(()) };
-                report.differences += 1;
+                report.differences = report.differences.saturating_add(1);
                 found(Found { sequence, entity, rev, difference })
             })?;
             report.vanished |= walked.vanished;
         }
         known.retain(|_, known| !known.seen);
-        report.differences += known.len() as u64;
+        report.differences = report.differences.saturating_add(known.len() as u64);
         if !known.is_empty() {
             name_missing(fs, files, &known, found)?;
         }
@@ -180,16 +183,16 @@ fn name_missing(
     fs: &dyn Fs,
     files: &StoreFiles,
     known: &BTreeMap<u64, Known>,
-    found: &mut dyn FnMut(Found) -> Outcome,
-) -> Outcome {
+    found: &mut dyn FnMut(Found) -> Result<()>,
+) -> Result<()> {
     let mut told = std::collections::BTreeSet::new();
     for path in files.value_files() {
-        file::walk_listed(fs, &path, Depth::Stored, &mut |item| {
+        walk_listed(fs, &path, Depth::Stored, &mut |item| {
             let (Item::Change(change, _) | Item::Listed(change)) = &item else { return Ok(()) };
             if !known.contains_key(&change.sequence) || !told.insert(change.sequence) {
                 return Ok(());
             }
-            let Some((entity, rev)) = file::who(change) else { return Ok(()) };
+            let Some((entity, rev)) = who(change) else { return Ok(()) };
             let entity = entity.bytes().clone();
             found(Found { sequence: change.sequence, entity, rev, difference: Difference::MissingInIndex })
         })?;

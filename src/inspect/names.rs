@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::codec::{Holds, Part};
+use crate::env::Fs;
+use crate::log::Change;
+use crate::model::Entity;
+use crate::model::Row;
+use crate::pack::Depth;
 use bytes::Bytes;
-use recension::Entity;
-use recension::codec::{Holds, Part};
-use recension::env::Fs;
-use recension::log::Change;
-use recension::model::Row;
-use recension::pack::Depth;
-use recension_cli::exit::Outcome;
 
-use crate::file::{self, Item, is_finding};
+use super::item::{Item, Summary, is_finding};
+use super::walk::walk_listed;
+use crate::Result;
 
 /// No more names than this are looked for.
 const NAMES_MAX: usize = 100_000;
@@ -38,7 +39,7 @@ impl Names {
         let wants = |holds: &Holds| holds.has(sequence) && holds.has_entity(entity.as_bytes());
         if self.count < NAMES_MAX && self.wanted.iter().any(wants) {
             let all = self.found.entry(sequence).or_default();
-            self.count += usize::from(all.insert((entity.bytes().clone(), rev)));
+            self.count = self.count.saturating_add(usize::from(all.insert((entity.bytes().clone(), rev))));
         }
     }
 
@@ -51,12 +52,15 @@ impl Names {
     }
 
     /// Looks into files, in whatever of them can be read.
-    pub fn look(&mut self, fs: &dyn Fs, files: &[PathBuf]) -> Outcome {
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn look(&mut self, fs: &dyn Fs, files: &[PathBuf]) -> Result<()> {
         if self.wanted.is_empty() {
             return Ok(());
         }
         for path in files {
-            file::walk_listed(fs, path, Depth::Stored, &mut |item| {
+            walk_listed(fs, path, Depth::Stored, &mut |item| {
                 match &item {
                     Item::Change(change, _) | Item::Listed(change) => match &change.change {
                         Change::Revision { entity, row, .. } => self.revision(entity, row),
@@ -88,9 +92,12 @@ impl Names {
 }
 
 /// Goes through a file and keeps what is not sound, with the names of what it holds as far as the file itself tells them.
-pub fn findings(fs: &dyn Fs, path: &Path, depth: Depth) -> Outcome<(file::Summary, Vec<Part>)> {
+///
+/// # Errors
+/// `Io`.
+pub fn findings(fs: &dyn Fs, path: &Path, depth: Depth) -> Result<(Summary, Vec<Part>)> {
     let mut parts = Vec::new();
-    let summary = file::walk_listed(fs, path, depth, &mut |item| {
+    let summary = walk_listed(fs, path, depth, &mut |item| {
         if let Item::Part(part) = item
             && is_finding(&part.state)
         {
@@ -103,7 +110,10 @@ pub fn findings(fs: &dyn Fs, path: &Path, depth: Depth) -> Outcome<(file::Summar
 }
 
 /// Names what damaged parts hold, as far as some files tell.
-pub fn name(fs: &dyn Fs, parts: &mut [Part], files: &[PathBuf]) -> Outcome {
+///
+/// # Errors
+/// `Io`.
+pub fn name(fs: &dyn Fs, parts: &mut [Part], files: &[PathBuf]) -> Result<()> {
     let mut names = Names::of(parts.iter());
     names.look(fs, files)?;
     parts.iter_mut().for_each(|part| names.fill(&mut part.holds));

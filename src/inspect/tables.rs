@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use recension::cache::Cache;
-use recension::codec::FileKind;
-use recension::env::{Access, Fs};
-use recension::index::Source;
-use recension::index::annotations::{AnnotationSource, AnnotationTable};
-use recension::index::levels::OpenTables;
-use recension::index::plain::PlainTable;
-use recension::index::table::{RevisionTable, TableAccess};
-use recension::log::{SealedSegment, ValueFile};
-use recension::manifest::{TableInfo, ValueFileInfo};
-use recension::pack::Pack;
-use recension::{Error, Result};
+use crate::cache::Cache;
+use crate::codec::FileKind;
+use crate::env::{Access, Fs};
+use crate::index::Source;
+use crate::index::annotations::{AnnotationSource, AnnotationTable};
+use crate::index::levels::OpenTables;
+use crate::index::plain::PlainTable;
+use crate::index::table::{RevisionTable, TableAccess};
+use crate::log::{SealedSegment, ValueFile};
+use crate::manifest::{TableInfo, ValueFileInfo};
+use crate::pack::Pack;
+use crate::{Error, Result};
 
 /// Bytes of the cache that tables are read through.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -33,7 +33,7 @@ impl<'a> ReadTables<'a> {
         Self { fs, dir: dir.to_path_buf(), store, cache: Arc::new(Cache::new(CACHE_BYTES)) }
     }
 
-    fn file(&self, info: &TableInfo) -> Result<(Arc<dyn recension::env::File>, PathBuf)> {
+    fn file(&self, info: &TableInfo) -> Result<(Arc<dyn crate::env::File>, PathBuf)> {
         let path = self.dir.join(info.id.file_name(info.kind()));
         let opened = self.fs.open(&path, Access::Read);
         let file = opened.map_err(|source| Error::Io {

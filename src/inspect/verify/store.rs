@@ -1,0 +1,244 @@
+//! A store as a whole: its files against the manifest, the order of levels, the log up to its promises, index against value files.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::account::holds_of;
+use super::{Finding, Totals, Verified, Verifier, name_affected};
+use crate::codec::{FileId, FileKind, Holds};
+use crate::env::{Access, Env, Fs};
+use crate::error::IoContext;
+use crate::index::levels::invariants::check_level_order;
+use crate::index::levels::{IndexView, Levels};
+use crate::inspect::diff::{Difference, WINDOW, diff};
+use crate::inspect::files::StoreFiles;
+use crate::inspect::tables::ReadTables;
+use crate::inspect::walk::is_gone;
+use crate::limits::Limits;
+use crate::log::{Position, RecoveryInput, RecoveryMode, survey};
+use crate::manifest::State;
+use crate::pack::Depth;
+use crate::{Error, ErrorKind, Result};
+
+/// Verifies everything in a store's directory, whoever writes there meanwhile: if [`Verified::moved_on`], look again.
+///
+/// # Errors
+/// `Io`, `Unsupported`. Damage is no error here.
+pub fn verify_store(env: &Env, dir: &Path, depth: Depth, limits: &Limits) -> Result<Verified> {
+    let fs = env.fs.as_ref();
+    let files = StoreFiles::read(fs, dir)?;
+    let mut store = StoreVerify {
+        env,
+        limits,
+        files: &files,
+        verifier: Verifier::new(depth, &|| false),
+        notes: Vec::new(),
+        vanished: false,
+    };
+    let elsewhere = store.all()?;
+    let StoreVerify { verifier, notes, vanished, .. } = store;
+    let (read, found): (Totals, Vec<Finding>) = (verifier.read, verifier.found);
+    let mut found = found;
+    let moved_on = (vanished || !found.is_empty()) && files.has_moved_on(fs);
+    if moved_on {
+        // What a writer has replaced meanwhile is none of the store's any more, whatever was found in it.
+        let now = StoreFiles::read(fs, dir)?;
+        found.retain(|finding| finding.file.is_empty() || now.is_needed(&finding.file));
+    }
+    let mut verified = Verified { read, found, notes, moved_on };
+    name_affected(fs, &mut verified, &elsewhere)?;
+    Ok(verified)
+}
+
+struct StoreVerify<'a> {
+    env: &'a Env,
+    limits: &'a Limits,
+    files: &'a StoreFiles,
+    verifier: Verifier<'a>,
+    notes: Vec<String>,
+    /// A file was replaced while it was read.
+    vanished: bool,
+}
+
+impl StoreVerify<'_> {
+    /// Answers the files in which names can be looked up.
+    fn all(&mut self) -> Result<Vec<PathBuf>> {
+        let (files, fs) = (self.files, self.env.fs.as_ref());
+        let mut sound = 0_usize;
+        for (id, kind, _) in &files.files {
+            match files.is_aside(*id, *kind) {
+                true => {
+                    let (name, role) = (id.file_name(*kind), files.role(*id, *kind));
+                    self.notes.push(format!("{name} is {role}: not looked at"));
+                }
+                false => sound = sound.saturating_add(usize::from(self.one(*id, *kind)?)),
+            }
+        }
+        let Some(state) = files.state.clone() else {
+            let why = "expected a manifest that can be read: `recension rebuild` makes a new one from the value files";
+            self.verifier.find(Finding::new("", "manifest", why));
+            return Ok(files.value_files());
+        };
+        for name in &files.missing {
+            let why = "expected the file that the manifest names, found none";
+            self.verifier.find(Finding::new(name, "missing", why).holding(named_holds(&state, name)));
+        }
+        for (name, by_manifest, len) in &files.resized {
+            let why = format!("expected {by_manifest} bytes as the manifest says, found {len}");
+            self.verifier.find(Finding::new(name, "length", why).holding(named_holds(&state, name)));
+        }
+        self.level_order(&state, sound)?;
+        self.log(&state)?;
+        self.pointers()?;
+        let mut elsewhere = files.value_files();
+        elsewhere.extend(files.tables());
+        elsewhere.retain(|path| fs.exists(path).unwrap_or(false));
+        Ok(elsewhere)
+    }
+
+    /// A file, and what the manifest says of it. Answers whether it is a table of the manifest, and sound.
+    fn one(&mut self, id: FileId, kind: FileKind) -> Result<bool> {
+        let path = self.files.dir.join(id.file_name(kind));
+        let file = match self.env.fs.open(&path, Access::Read).context("open", &path) {
+            Err(error) if is_gone(&error) => {
+                self.vanished = true;
+                return Ok(false);
+            }
+            other => other?,
+        };
+        let Some(state) = &self.files.state else {
+            let account = self.verifier.file(&file, &path)?;
+            self.verifier.reader(&file, &path, &account)?;
+            return Ok(false);
+        };
+        if let Some(table) = state.tables.values().find(|table| table.id == id && table.kind() == kind) {
+            return self.verifier.table(&file, &path, table, &state.store);
+        }
+        match state.value_files.get(&id).filter(|info| info.kind == kind) {
+            Some(info) => self.verifier.value_file(&file, &path, info, &state.store)?,
+            None => {
+                let account = self.verifier.file(&file, &path)?;
+                self.verifier.is_of(&state.store, &path, &account);
+            }
+        }
+        Ok(false)
+    }
+
+    fn level_order(&mut self, state: &State, sound: usize) -> Result<()> {
+        if sound < state.tables.len() {
+            self.notes.push("the order between tables was not checked: some of them are damaged".into());
+            return Ok(());
+        }
+        let tables = ReadTables::new(self.env.fs.as_ref(), &self.files.dir, state.store);
+        let ordered = Levels::open(state.tables.values(), &tables)
+            .and_then(|levels| check_level_order(&IndexView::of_tables(levels), &|| false));
+        match ordered {
+            Err(error) if is_gone(&error) => self.vanished = true,
+            ordered => drop(self.verifier.keep("", "level order", ordered)?),
+        }
+        Ok(())
+    }
+
+    /// Whether the log goes on from one segment to the next up to where it was promised: recovery's own judgement, writing nothing.
+    fn log(&mut self, state: &State) -> Result<()> {
+        let mut last = None;
+        // A writer that is at work is between two states now and then: what is wrong is wrong again a moment later.
+        for _ in 0..3 {
+            match self.recovered(state) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+            self.env.clock.sleep(Duration::from_millis(100));
+        }
+        let Some(error) = last else { return Ok(()) };
+        if error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Io {
+            return Err(error);
+        }
+        let name = match &error {
+            Error::Corrupt(damage) => damage.path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            _ => None,
+        };
+        let mut finding = Finding::of_error(&name.unwrap_or_default(), "log", &error);
+        // What looked like the end of the log by itself says more of what is there.
+        let torn = self.verifier.torn.iter().find(|(name, part)| {
+            *name == finding.file && (part.offset..=part.end()).contains(&finding.part.offset)
+        });
+        if let Some((_, torn)) = torn {
+            finding.part.flip = torn.flip;
+            finding.part.holds = torn.holds.clone();
+        }
+        self.verifier.find(finding);
+        Ok(())
+    }
+
+    fn recovered(&mut self, state: &State) -> Result<()> {
+        let (fs, dir) = (self.env.fs.as_ref(), self.files.dir.as_path());
+        let flushed = |keyspace: u16| state.flushed.get(&keyspace).copied().unwrap_or(0);
+        let sealed: Vec<_> = state.value_files.values().cloned().collect();
+        let mut listing = fs.read_dir(dir).context("list", dir)?;
+        listing.retain(|entry| {
+            FileId::parse(&entry.name).is_none_or(|(id, kind)| state.obsolete.get(&id) != Some(&kind))
+        });
+        let recovered = survey(&RecoveryInput {
+            fs,
+            dir,
+            listing: &listing,
+            store: &state.store,
+            sealed: &sealed,
+            packed_end: state.packed_end,
+            promise: Position::new(state.promise.0, state.promise.1),
+            flushed: flushed(0).min(flushed(1)),
+            changes: &|_| Box::new(std::iter::empty()),
+            limits: self.limits,
+            mode: RecoveryMode::ReadOnly,
+        })?;
+        for cut in &recovered.cuts {
+            let (path, offset, bytes) = (cut.path.display(), cut.offset, cut.bytes);
+            self.notes.push(format!("{path} at byte {offset}: {bytes} bytes that nobody was promised"));
+        }
+        for leftover in &recovered.leftovers {
+            let name = leftover.id.file_name(FileKind::Segment);
+            self.notes.push(format!("{name} is not part of the log ({:?})", leftover.why));
+        }
+        Ok(())
+    }
+
+    /// The index, against what the value files say that it must be.
+    fn pointers(&mut self) -> Result<()> {
+        let (fs, verifier): (&dyn Fs, _) = (self.env.fs.as_ref(), &mut self.verifier);
+        let compared = diff(fs, self.files, WINDOW, &mut |found| {
+            let mut holds = Holds::sequences(found.sequence, found.sequence);
+            holds.revisions.extend(found.rev.map(|rev| (found.entity.clone(), rev)));
+            holds.derived = found.difference != Difference::MissingInLog;
+            let why = format!("change {} {}", found.sequence, found.difference.text());
+            verifier.find(Finding::new("", "pointers", why).holding(holds));
+            Ok(())
+        })?;
+        if compared.vanished {
+            // What was in the files that went was not seen: nothing can be said.
+            self.verifier.found.retain(|finding| finding.check != "pointers");
+            self.notes
+                .push("index and value files were not compared: a writer replaced files meanwhile".into());
+        }
+        self.vanished |= compared.vanished;
+        Ok(())
+    }
+}
+
+/// What a file of the manifest holds.
+fn named_holds(state: &State, name: &str) -> Holds {
+    let Some((id, kind)) = FileId::parse(name) else { return Holds::default() };
+    if let Some(info) = state.value_files.get(&id) {
+        let mut holds = holds_of(Some((info.sequence_first, info.sequence_last)));
+        if !info.entity_first.is_empty() || !info.entity_last.is_empty() {
+            let last = &info.entity_last;
+            let behind = (!last.is_empty()).then(|| bytes::Bytes::from([&last[..], &[0]].concat()));
+            holds.entities = Some((info.entity_first.clone(), behind));
+        }
+        return holds;
+    }
+    match state.tables.values().find(|table| table.id == id && table.kind() == kind) {
+        Some(table) => Holds::sequences(table.sequence_first, table.sequence_last).and_derived(),
+        None => Holds { derived: kind == FileKind::Manifest, ..Holds::default() },
+    }
+}
