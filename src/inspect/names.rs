@@ -16,7 +16,7 @@ use super::walk::walk_listed;
 use crate::Result;
 
 /// No more names than this are looked for.
-const NAMES_MAX: usize = 100_000;
+pub(super) const NAMES_MAX: usize = 100_000;
 
 /// Sequence numbers that somebody wants the names of, and those that were found.
 #[derive(Debug, Default)]

@@ -62,10 +62,7 @@ impl SealedSegment {
         let affected = || format!("changes {} to {}", info.sequence_first, info.sequence_last);
         let wrong =
             |expected: String, found: String| Err(Error::corrupt(path, 0, expected, found, affected()));
-        let len = file.len().context("read the length of", path)?;
-        if len != info.len {
-            return wrong(format!("a file of {} bytes", info.len), format!("{len} bytes"));
-        }
+        info.checked_len(&*file, path)?;
         let header = read_header(&*file, path, store, info.id)?;
         let Some(trailer) = read_trailer(&*file, path, &header)? else {
             return wrong("a valid trailer at the end".into(), "none".into());

@@ -1,10 +1,14 @@
 //! What a manifest says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bytes::Bytes;
 
 use crate::codec::{FileId, FileKind};
+use crate::env::File;
+use crate::error::IoContext;
+use crate::{Error, Result};
 
 /// A table of the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +84,22 @@ pub struct ValueFileInfo {
     pub live_bytes: u64,
     /// Checksum of the last frame: the next segment's header repeats it.
     pub last_checksum: u32,
+}
+
+impl ValueFileInfo {
+    /// The length of the file that this should be.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is another one; `Io`.
+    pub fn checked_len(&self, file: &dyn File, path: &Path) -> Result<u64> {
+        let len = file.len().context("read the length of", path)?;
+        if len == self.len {
+            return Ok(len);
+        }
+        let (expected, found) = (format!("a file of {} bytes", self.len), format!("{len} bytes"));
+        let affected = format!("changes {} to {}", self.sequence_first, self.sequence_last);
+        Err(Error::corrupt(path, 0, expected, found, affected))
+    }
 }
 
 /// What the log's recovery needs of the newest segment that became a pack: the segment behind it names it as its predecessor.

@@ -77,10 +77,7 @@ impl Pack {
         let affected = || format!("changes {} to {}", info.sequence_first, info.sequence_last);
         let wrong =
             |expected: String, found: String| Err(Error::corrupt(path, 0, expected, found, affected()));
-        let len = file.len().context("read the length of", path)?;
-        if len != info.len {
-            return wrong(format!("a file of {} bytes", info.len), format!("{len} bytes"));
-        }
+        let len = info.checked_len(&*file, path)?;
         let mut start = vec![0; HEADER_LEN_MAX];
         let n = read_at_most(&*file, &mut start, 0).context("read", path)?;
         let (header, header_len) =

@@ -10,8 +10,9 @@ use crate::env::{Access, Env, Fs};
 use crate::error::IoContext;
 use crate::index::levels::invariants::check_level_order;
 use crate::index::levels::{IndexView, Levels};
-use crate::inspect::diff::{Difference, WINDOW, diff};
+use crate::inspect::diff::{Difference, Found, WINDOW, diff};
 use crate::inspect::files::StoreFiles;
+use crate::inspect::names::NAMES_MAX;
 use crate::inspect::tables::ReadTables;
 use crate::inspect::walk::is_gone;
 use crate::limits::Limits;
@@ -203,10 +204,24 @@ impl StoreVerify<'_> {
         Ok(())
     }
 
-    /// The index, against what the value files say that it must be.
+    /// The index, against what the value files say that it must be. What follows from damage that was found already is told there.
     fn pointers(&mut self) -> Result<()> {
         let (fs, verifier): (&dyn Fs, _) = (self.env.fs.as_ref(), &mut self.verifier);
+        let before = verifier.found.len();
+        let mut explained = 0_u64;
         let compared = diff(fs, self.files, WINDOW, &mut |found| {
+            // Rows are found without filter and properties.
+            let beside = |cause: &&mut Finding| !matches!(cause.part.kind, "filter" | "properties");
+            let mut causes = verifier.found.iter_mut().take(before).filter(beside);
+            let cause = causes.find(|cause| explains(&cause.part.holds, &found));
+            if let Some(cause) = cause {
+                explained = explained.saturating_add(1);
+                let holds = &mut cause.part.holds;
+                if holds.sequences.is_none() && holds.revisions.len() < NAMES_MAX {
+                    holds.revisions.extend(found.rev.map(|rev| (found.entity.clone(), rev)));
+                }
+                return Ok(());
+            }
             let mut holds = Holds::sequences(found.sequence, found.sequence);
             holds.revisions.extend(found.rev.map(|rev| (found.entity.clone(), rev)));
             holds.derived = found.difference != Difference::MissingInLog;
@@ -219,9 +234,20 @@ impl StoreVerify<'_> {
             self.verifier.found.retain(|finding| finding.check != "pointers");
             self.notes
                 .push("index and value files were not compared: a writer replaced files meanwhile".into());
+        } else if explained > 0 {
+            let what = "differences between index and value files follow from the damage above";
+            self.notes.push(format!("{explained} {what}"));
         }
         self.vanished |= compared.vanished;
         Ok(())
+    }
+}
+
+/// Whether damage to what a part holds is why index and value files differ.
+fn explains(holds: &Holds, found: &Found) -> bool {
+    match holds.sequences {
+        Some(_) => holds.has(found.sequence) && holds.has_entity(&found.entity),
+        None => holds.entities.is_some() && holds.has_entity(&found.entity),
     }
 }
 

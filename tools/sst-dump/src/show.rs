@@ -100,17 +100,42 @@ pub fn holds_text(holds: &Holds) -> String {
     said.join("; ")
 }
 
-/// So many revisions are named in a line.
+/// So many entities are named in a line, and so many stretches of each one's revisions.
 const NAMED: usize = 8;
 
-/// `Q42 revision 3, Q43 revision 1 and 2 more`
+/// `Q42 revision 3, Q43 revisions 1 to 4, 7 and 2 more`
 pub fn revisions_text(revisions: &[(Bytes, u64)]) -> String {
-    let names: Vec<_> = revisions
-        .iter()
-        .take(NAMED)
-        .map(|(entity, rev)| format!("{} revision {rev}", shown(entity)))
-        .collect();
-    let more = revisions.len().saturating_sub(NAMED);
+    let mut entities: Vec<(&Bytes, Vec<(u64, u64)>)> = Vec::new();
+    for (entity, rev) in revisions {
+        match entities.last_mut().filter(|(last, _)| *last == entity) {
+            None => entities.push((entity, vec![(*rev, *rev)])),
+            Some((_, stretches)) => {
+                match stretches.last_mut().filter(|(_, last)| last.checked_add(1) == Some(*rev)) {
+                    Some((_, last)) => *last = *rev,
+                    None => stretches.push((*rev, *rev)),
+                }
+            }
+        }
+    }
+    let mut told = 0;
+    let mut names = Vec::new();
+    for (entity, stretches) in entities.iter().take(NAMED) {
+        let shown_stretches = stretches.get(..stretches.len().min(NAMED)).unwrap_or_default();
+        told += shown_stretches.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+        let one = |(first, last): &(u64, u64)| {
+            if first == last { first.to_string() } else { format!("{first} to {last}") }
+        };
+        let numbers: Vec<String> = shown_stretches.iter().map(one).collect();
+        let word = if let [(first, last)] = shown_stretches
+            && first == last
+        {
+            "revision"
+        } else {
+            "revisions"
+        };
+        names.push(format!("{} {word} {}", shown(entity), numbers.join(", ")));
+    }
+    let more = (revisions.len() as u64).saturating_sub(told);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     names.join(", ") + &more
 }

@@ -1,22 +1,26 @@
 //! Reading a damaged store: every change that is still said anywhere, in sequence order, and the contents that prove themselves.
 
+mod contents;
+mod ranges;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::Result;
 use crate::codec::{FileId, FileKind, Part};
-use crate::env::{Access, Env, File, read_at_most};
+use crate::env::{Access, Env, File};
 use crate::error::IoContext;
 use crate::index::annotations;
 use crate::index::table::{TableItem, dissect_table};
-use crate::log::{Change, Locator, LoggedChange, SegmentItem, UnitHeader, VerifyDepth, dissect_segment};
-use crate::manifest::{State, dissect_manifest};
+use crate::inspect::StoreFiles;
+use crate::log::{Change, Locator, LoggedChange, SegmentItem, VerifyDepth, dissect_segment};
 use crate::model::{Address, Fields};
-use crate::pack::{PackItem, dissect_pack, read_group};
+use crate::pack::{PackItem, dissect_pack};
 use crate::store::Progress;
-use crate::{Error, Result};
+use ranges::Ranges;
 
 /// A change that is to be saved.
 pub(super) struct Entry {
@@ -83,7 +87,7 @@ impl Salvage {
             .filter(|entry| !entry.is_dir)
             .filter_map(|entry| FileId::parse(&entry.name))
             .collect();
-        let state = newest_state(env, dir, &own)?;
+        let state = StoreFiles::read(fs, dir)?.state;
         let mut salvage = Self {
             files: Vec::new(),
             pending: BTreeMap::new(),
@@ -393,124 +397,8 @@ impl Salvage {
                 && inside(&file.entities, change.change.place())
         })
     }
-
-    /// A content, if it is what was written.
-    pub fn content(&mut self, entry: &Entry, address: Address) -> Result<Option<Bytes>> {
-        let own = self.files.get(entry.file);
-        if let Some(locator) = own.and_then(|file| file.units.get(&address).copied())
-            && let Some(raw) = self.unit(entry.file, locator)?
-        {
-            return Ok(Some(raw));
-        }
-        // Where only the index or a directory has the change, any file may have the content.
-        for file in 0..self.files.len() {
-            let Some(place) = self.files.get(file).and_then(|file| file.groups.get(&address).copied()) else {
-                continue;
-            };
-            if let Some(raw) = self.member(file, place.0, address)? {
-                return Ok(Some(raw));
-            }
-        }
-        if let Some((file, locator)) = self.strays.get(&address).copied() {
-            return self.unit(file, locator);
-        }
-        let other = self.files.iter().position(|file| file.units.contains_key(&address));
-        let other = other.filter(|other| *other != entry.file);
-        match other.and_then(|other| Some((other, *self.files.get(other)?.units.get(&address)?))) {
-            Some((file, locator)) => self.unit(file, locator),
-            None => Ok(None),
-        }
-    }
-
-    fn unit(&self, file: usize, locator: Locator) -> Result<Option<Bytes>> {
-        let Some(source) = self.files.get(file) else { return Ok(None) };
-        let mut bytes = vec![0; locator.len as usize];
-        let n = read_at_most(&*source.file, &mut bytes, locator.offset).context("read", &source.path)?;
-        bytes.truncate(n);
-        Ok(UnitHeader::open(&Bytes::from(bytes), locator.address).ok())
-    }
-
-    fn member(&mut self, file: usize, at: u64, address: Address) -> Result<Option<Bytes>> {
-        let key = (file, at);
-        if !self.group_cache.iter().any(|(held, _)| *held == key) {
-            let Some(source) = self.files.get(file) else { return Ok(None) };
-            let members = match read_group(&*source.file, &source.path, at, source.salt) {
-                Ok(members) => members,
-                Err(Error::Corrupt(_)) => Vec::new(),
-                Err(error) => return Err(error),
-            };
-            self.group_cache.push_back((key, members));
-            if self.group_cache.len() > GROUPS_KEPT {
-                self.group_cache.pop_front();
-            }
-        }
-        let members = self.group_cache.iter().find(|(held, _)| *held == key).map(|(_, members)| members);
-        Ok(members.and_then(|members| members.iter().find(|(member, _)| *member == address)?.1.clone()))
-    }
 }
 
 fn inside(entities: &(Bytes, Bytes), name: &[u8]) -> bool {
     name >= &entities.0[..] && (entities.1.is_empty() || name <= &entities.1[..])
-}
-
-/// What the newest manifest says that has a snapshot, as far as it can be read.
-fn newest_state(env: &Env, dir: &Path, own: &[(FileId, FileKind)]) -> Result<Option<State>> {
-    let mut manifests: Vec<FileId> =
-        own.iter().filter(|(_, kind)| *kind == FileKind::Manifest).map(|(id, _)| *id).collect();
-    manifests.sort_unstable_by_key(|id| std::cmp::Reverse((id.number, id.epoch)));
-    for id in manifests {
-        let path = dir.join(id.file_name(FileKind::Manifest));
-        let file = env.fs.open(&path, Access::Read).context("open", &path)?;
-        let len = file.len().context("read the length of", &path)?.min(2 << 30);
-        let mut bytes = vec![0; len as usize];
-        let n = read_at_most(&*file, &mut bytes, 0).context("read", &path)?;
-        bytes.truncate(n);
-        let survey = dissect_manifest(&path, &bytes, &mut |_| Ok(()))?;
-        if survey.has_snapshot {
-            return Ok(Some(survey.state));
-        }
-    }
-    Ok(None)
-}
-
-/// A set of numbers that mostly follow each other.
-#[derive(Clone, Debug, Default)]
-struct Ranges(BTreeMap<u64, u64>);
-
-impl Ranges {
-    fn has(&self, n: u64) -> bool {
-        self.0.range(..=n).next_back().is_some_and(|(_, last)| n <= *last)
-    }
-
-    fn add(&mut self, n: u64) {
-        if self.has(n) {
-            return;
-        }
-        let (mut first, mut last) = (n, n);
-        if let Some((before, end)) = self.0.range(..n).next_back().map(|(first, last)| (*first, *last))
-            && end.saturating_add(1) == n
-        {
-            first = before;
-        }
-        if let Some(end) = self.0.remove(&n.saturating_add(1)) {
-            last = end;
-        }
-        self.0.insert(first, last);
-    }
-
-    /// Ranges from 1 to `last` that are not in it.
-    fn missing(&self, last: u64) -> Vec<(u64, u64)> {
-        let mut missing = Vec::new();
-        let mut next = 1_u64;
-        for (first, end) in &self.0 {
-            if *first > next {
-                missing.push((next, first.saturating_sub(1)));
-            }
-            next = end.saturating_add(1);
-        }
-        if next <= last {
-            missing.push((next, last));
-        }
-        missing
-    }
 }
