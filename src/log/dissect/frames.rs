@@ -175,7 +175,9 @@ impl Walk<'_> {
 
     /// Whether a unit is what its records say.
     fn unit_state(&self, contents: &[StoredContent]) -> Result<PartState> {
-        let Some(place) = contents.first().map(|content| content.locator) else { return Ok(PartState::Sound) };
+        let Some(place) = contents.first().map(|content| content.locator) else {
+            return Ok(PartState::Sound);
+        };
         let bytes = self.read(place.offset, place.len as usize)?;
         Ok(match Unit::open(&bytes) {
             Ok(unit) if !holds(&unit, contents) => {
