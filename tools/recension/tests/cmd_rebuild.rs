@@ -105,6 +105,22 @@ fn a_rebuild_with_a_value_file_missing_is_refused_and_changes_nothing() {
     cli.words("check s --deep").ok();
 }
 
+/// Lines without sequence numbers, and without changes of purged entities.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines().filter(|line| !line.contains("\"change\":\"purged\"")) {
+        let mut rest = line;
+        while let Some(at) = rest.find("\"sequence\":") {
+            let (front, number) = rest.split_at(at);
+            out += front;
+            rest = number["\"sequence\":".len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        }
+        out += rest;
+        out.push('\n');
+    }
+    out
+}
+
 #[test]
 fn repair_of_a_sound_store_is_the_same_store() {
     for packed in [false, true] {
@@ -118,16 +134,12 @@ fn repair_of_a_sound_store_is_the_same_store() {
         assert!(!cli.path("new").exists());
         cli.words("repair s --into new --apply").ok();
         let after = all(&cli, "new");
-        assert_eq!(
-            String::from_utf8(after.0).unwrap(),
-            String::from_utf8(before.0).unwrap(),
-            "packed: {packed}"
-        );
-        assert_eq!(
-            String::from_utf8(after.1).unwrap(),
-            String::from_utf8(before.1).unwrap(),
-            "packed: {packed}"
-        );
+        // Of a purged entity's changes a pack has left nothing but their numbers: there is nothing to be saved, and the others close up.
+        let said = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (before, after) = ((said(before.0), said(before.1)), (said(after.0), said(after.1)));
+        let numbered = |text: String| if packed { without_numbers(&text) } else { text };
+        assert_eq!(numbered(after.0), numbered(before.0), "packed: {packed}");
+        assert_eq!(numbered(after.1), numbered(before.1), "packed: {packed}");
         cli.words("check new --deep").ok();
         cli.words("repair s --into new --apply").fails_with(1);
     }
