@@ -62,6 +62,7 @@ pub struct Stats {
     /// does on the disk: the older one is dead.
     pub contents: (u64, u64),
     /// Of the contents as stored: bytes that something still refers to, and bytes that the next rewriting of their file leaves out.
+    /// What is forgotten counts as live until it is erased: see [`Store::erasure_report`](crate::Store::erasure_report).
     pub live_and_dead: (u64, u64),
     /// Bytes of sealed segments and packs that are not contents: directories, digests, locators, heads.
     pub value_metadata: u64,
