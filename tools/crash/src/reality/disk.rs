@@ -35,7 +35,8 @@ impl Kind {
         match self {
             Self::Ext4 => &["-q", "-F", "-m", "0"],
             Self::Xfs => &["-q", "-f"],
-            Self::Btrfs => &["-q", "-f", "-m", "single"],
+            // Mixed: where data took all room, metadata would have none to give any back with.
+            Self::Btrfs => &["-q", "-f", "-M", "-m", "single", "-d", "single"],
         }
     }
 }
