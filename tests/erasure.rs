@@ -446,6 +446,26 @@ fn a_purged_name_is_no_bound_between_parts_any_more() {
 }
 
 #[test]
+fn a_name_with_a_zero_behind_a_purged_one_is_no_bound_either_since_it_reads_like_one() {
+    for page in 0..30 {
+        let env = SimEnv::new(2);
+        let store = builder(&env).open().unwrap();
+        for edit in 0..300 {
+            let zero = if edit % 3 == 0 { "" } else { "\0" };
+            store.put(format!("Page {:02}{zero}", edit % 31), Expect::Any, draft(edit, "")).unwrap();
+        }
+        store.compact(Compaction::Full, &mut none()).unwrap();
+        store.purge(format!("Page {page:02}"), Expect::Any, "", "").unwrap();
+        let done = store.reclaim(&mut none()).unwrap();
+        assert!(done.is_complete(), "{done:?}");
+        assert!(report(&store).is_clear(), "{:#?}", report(&store));
+        if page % 10 == 0 {
+            sound(&store);
+        }
+    }
+}
+
+#[test]
 fn a_checkpoint_is_named_as_long_as_it_is_there_if_it_may_hold_what_was_not_erased_when_it_was_made() {
     let env = SimEnv::new(1);
     let store = builder(&env).open().unwrap();

@@ -43,6 +43,8 @@ pub enum PackInput {
     Segment(Arc<dyn ValueFile>),
     /// A pack: full groups are copied.
     Pack(Arc<Pack>),
+    /// What of a pack lies in a rectangle: the rest was taken out by a merge or a rewriting that is not done.
+    Part(Arc<Pack>, Rectangle),
 }
 
 impl PackInput {
@@ -50,8 +52,18 @@ impl PackInput {
     pub fn file(&self) -> Arc<dyn ValueFile> {
         match self {
             Self::Segment(file) => Arc::clone(file),
-            Self::Pack(pack) => Arc::clone(pack) as Arc<dyn ValueFile>,
+            Self::Pack(pack) | Self::Part(pack, _) => Arc::clone(pack) as Arc<dyn ValueFile>,
         }
+    }
+
+    /// Its changes with `after < sequence <= up_to`.
+    pub fn changes(&self, after: u64, up_to: u64) -> ChangeIter {
+        let changes = self.file().changes(after, up_to);
+        let Self::Part(_, rectangle) = self else { return changes };
+        let rectangle = rectangle.clone();
+        Box::new(changes.filter(move |change| {
+            change.as_ref().map_or(true, |change| rectangle.has_entity(change.change.place()))
+        }))
     }
 }
 
@@ -72,7 +84,7 @@ impl<'a> Merged<'a> {
         path: &'a Path,
     ) -> Self {
         let (after, up_to) = (rectangle.sequence_first.saturating_sub(1), rectangle.sequence_last);
-        let inputs = inputs.iter().map(|input| input.file().changes(after, up_to).peekable()).collect();
+        let inputs = inputs.iter().map(|input| input.changes(after, up_to).peekable()).collect();
         Self { inputs, rectangle, erasures, path, last: after }
     }
 
@@ -362,7 +374,7 @@ impl<'a> Planner<'a> {
     fn existing(&self, contents: &Contents, range: Range<usize>) -> Result<Option<(Existing, usize)>> {
         let Some(entry) = contents.at(range.start) else { return Ok(None) };
         let found = match self.inputs.get(entry.input as usize) {
-            Some(PackInput::Pack(pack)) => group_of_pack(pack, entry.address)?,
+            Some(PackInput::Pack(pack) | PackInput::Part(pack, _)) => group_of_pack(pack, entry.address)?,
             Some(PackInput::Segment(file)) => self.group_of_log(&**file, entry.address)?,
             None => None,
         };

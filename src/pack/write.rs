@@ -204,7 +204,9 @@ impl Writer<'_> {
                 Some(locator) => ((input, locator.offset), self.path),
                 None => return file.read_content(address),
             },
-            PackInput::Pack(pack) => ((input, pack.locate(address)?.group), pack.path()),
+            PackInput::Pack(pack) | PackInput::Part(pack, _) => {
+                ((input, pack.locate(address)?.group), pack.path())
+            }
         };
         if self.decoded.as_ref().is_none_or(|decoded| decoded.key != key) {
             self.decoded = None;
@@ -215,7 +217,7 @@ impl Writer<'_> {
                     let raw = unit.decode(unit.header.raw_len as usize);
                     (locator.offset, unit.members, raw)
                 }
-                PackInput::Pack(pack) => {
+                PackInput::Pack(pack) | PackInput::Part(pack, _) => {
                     let group = pack.group(key.1, || affected(address))?;
                     let raw = group.header.open(&group.stored, group.header.raw_len as usize);
                     (group.at, group.header.members, raw)
@@ -232,7 +234,7 @@ impl Writer<'_> {
 
     fn copy(&mut self, input: u32, group: Source, entries: &[u32]) -> Result<()> {
         let (header, stored) = match (self.inputs.get(input as usize), group) {
-            (Some(PackInput::Pack(pack)), Source::Pack(group)) => {
+            (Some(PackInput::Pack(pack) | PackInput::Part(pack, _)), Source::Pack(group)) => {
                 let group = pack.group(group, || "a group that is being copied".into())?;
                 (group.header, group.stored)
             }

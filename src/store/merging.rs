@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::forget::erasures::ViewErasures;
 use super::inner::Inner;
 use crate::codec::FileKind;
 use crate::index::annotations::Erasures;
@@ -32,7 +33,6 @@ use crate::index::entity_hash;
 use crate::limits::ENTITY_LEN_MAX;
 use crate::log::{Change, ValueFile};
 use crate::manifest::{Edit, ValueFileInfo};
-use crate::model::Entity;
 use crate::pack::{Pack, PackInput, PackOptions, Rectangle};
 use crate::{Error, Result};
 
@@ -282,16 +282,16 @@ impl Inner {
             entity_first,
             entity_last: entity_last.clone(),
         };
+        // Of a file that was cut, what was taken out may be in another input.
         let mut inputs: Vec<PackInput> =
-            packs.iter().map(|(_, pack)| PackInput::Pack(pack.clone())).collect();
+            packs.iter().map(|(info, pack)| PackInput::Part(pack.clone(), rectangle_of(info))).collect();
         if planted!("merge leaves an input out") && inputs.len() > 1 {
             inputs.pop();
         }
         let made = self.make_pack(&inputs, rectangle, &template, &erasures, merge.options, cancel);
         let Some((part, entry)) = self.inputs_packable(merge, made)? else { return Ok(()) };
         if merge.rewrites {
-            let files: Vec<Arc<Pack>> = packs.iter().map(|(_, pack)| pack.clone()).collect();
-            let Some(()) = self.inputs_packable(merge, require_all(&files, &part))? else { return Ok(()) };
+            let Some(()) = self.inputs_packable(merge, require_all(&inputs, &part))? else { return Ok(()) };
         } else {
             self.require_whole(merge, &part)?;
         }
@@ -358,7 +358,7 @@ impl Inner {
         &self,
         merge: &Merge,
         packs: &[(&ValueFileInfo, Arc<Pack>)],
-        erasures: &dyn Erasures,
+        erasures: &ViewErasures,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Bytes> {
         let limits = &self.options.limits;
@@ -376,11 +376,11 @@ impl Inner {
         let (from, last) = (merge.entity_first(), merge.entity_last());
         let next = |ends: &[Bytes]| {
             // It was planned before an entity was purged whose name it would tell.
-            let purged = |end: &Bytes| {
-                let entity = Entity::from_bytes(end.clone()).and_then(|entity| erasures.gate(&entity));
-                entity.is_ok_and(|gate| gate.purge().is_some())
+            let inside = |end: &&Bytes| {
+                **end >= from
+                    && (last.is_empty() || **end < last)
+                    && !tells_purged(erasures, end).unwrap_or(true)
             };
-            let inside = |end: &&Bytes| **end >= from && (last.is_empty() || **end < last) && !purged(end);
             ends.iter().find(inside).unwrap_or(&last).clone()
         };
         if !merge.rewrites {
@@ -402,7 +402,7 @@ impl Inner {
         &self,
         merge: &Merge,
         packs: &[(&ValueFileInfo, Arc<Pack>)],
-        erasures: &dyn Erasures,
+        erasures: &ViewErasures,
         (records, bytes): (u64, u64),
         parts: &dyn Fn(u64, u64) -> u64,
         cancel: &dyn Fn() -> bool,
@@ -460,9 +460,12 @@ impl Inner {
             so_far = so_far.saturating_add(*cost);
             let more = sample.range::<Bytes, _>((Excluded(entity), Unbounded)).next().is_some();
             if so_far >= each && more {
-                so_far = 0;
                 // The bound of the next part is one byte longer, and no longer than a name may be.
-                ends.push(entity.slice(..entity.len().min(ENTITY_LEN_MAX - 1)));
+                let end = entity.slice(..entity.len().min(ENTITY_LEN_MAX - 1));
+                if !tells_purged(erasures, &end)? {
+                    so_far = 0;
+                    ends.push(end);
+                }
             }
         }
         ends.dedup();
@@ -470,16 +473,29 @@ impl Inner {
     }
 }
 
+/// Whether a part that ends here, or the one behind it, would tell the name of a purged entity: also where an entity has the name of a purged
+/// one with a zero behind it, which reads like the bound right behind that.
+fn tells_purged(erasures: &ViewErasures, end: &Bytes) -> Result<bool> {
+    Ok(erasures.purged_bound(end)?.is_some() || erasures.purged_bound(&successor(end))?.is_some())
+}
+
+/// The rectangle of a file as the manifest has it.
+fn rectangle_of(info: &ValueFileInfo) -> Rectangle {
+    Rectangle {
+        sequence_first: info.sequence_first,
+        sequence_last: info.sequence_last,
+        entity_first: info.entity_first.clone(),
+        entity_last: info.entity_last.clone(),
+    }
+}
+
 /// A file that was only written anew must have every change of its rectangle that the inputs have.
-fn require_all(inputs: &[Arc<Pack>], part: &ValueFileInfo) -> Result<()> {
-    let inside = |place: &[u8]| {
-        place >= &part.entity_first[..] && (part.entity_last.is_empty() || place <= &part.entity_last[..])
-    };
+fn require_all(inputs: &[PackInput], part: &ValueFileInfo) -> Result<()> {
+    let rectangle = rectangle_of(part);
     let mut expected = 0_u64;
     for input in inputs {
-        let file: Arc<dyn ValueFile> = input.clone();
-        for change in file.changes(part.sequence_first.saturating_sub(1), part.sequence_last) {
-            expected = expected.saturating_add(u64::from(inside(change?.change.place())));
+        for change in input.changes(part.sequence_first.saturating_sub(1), part.sequence_last) {
+            expected = expected.saturating_add(u64::from(rectangle.has_entity(change?.change.place())));
         }
     }
     if expected == part.records {

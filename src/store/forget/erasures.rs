@@ -52,14 +52,19 @@ impl ViewErasures {
             names.extend((0..=u8::MAX).map(|last| [bare, &[last]].concat()));
         }
         for name in names {
-            let Ok(entity) = Entity::new(&name) else { continue };
-            let Some(purge) = self.gate(&entity)?.purge() else { continue };
-            let head = self.view.find(entity.as_bytes(), &Bound::ALL)?;
-            if head.is_none_or(|head| head.number <= purge.last) {
+            if let Some(entity) = self.purged_name(&name)? {
                 return Ok(Some(entity));
             }
         }
         Ok(None)
+    }
+
+    /// The entity of this name, if it was purged and there is none of that name now.
+    pub(crate) fn purged_name(&self, name: &[u8]) -> Result<Option<Entity>> {
+        let Ok(entity) = Entity::new(name) else { return Ok(None) };
+        let Some(purge) = self.gate(&entity)?.purge() else { return Ok(None) };
+        let head = self.view.find(entity.as_bytes(), &Bound::ALL)?;
+        Ok(head.is_none_or(|head| head.number <= purge.last).then_some(entity))
     }
 
     /// What erases, of all entities, with `after < sequence <= up_to`, entry by entry.

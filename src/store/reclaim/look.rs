@@ -176,8 +176,8 @@ impl<'a> Look<'a> {
                     for edit in frame.edits {
                         match edit {
                             Edit::AddTable(table) if table.keyspace == 0 => {
-                                self.bound(&table.first)?;
-                                self.bound(&table.last)?;
+                                self.name(&table.first)?;
+                                self.name(&table.last)?;
                             }
                             Edit::AddTable(table) => {
                                 self.key(&table.first)?;
@@ -267,6 +267,14 @@ impl<'a> Look<'a> {
     /// A bound of a file: the name of an entity, perhaps with a zero behind it.
     fn bound(&mut self, bound: &[u8]) -> Result<()> {
         if let Some(entity) = self.erasures.purged_bound(bound)? {
+            self.note(&entity, None, |held| &mut held.names)?;
+        }
+        Ok(())
+    }
+
+    /// The first or last name of a table: that of an entity with rows in it.
+    fn name(&mut self, name: &[u8]) -> Result<()> {
+        if let Some(entity) = self.erasures.purged_name(name)? {
             self.note(&entity, None, |held| &mut held.names)?;
         }
         Ok(())

@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Progress;
 use super::forget::erasures::ViewErasures;
 use super::inner::Inner;
@@ -43,8 +45,9 @@ use look::{Held, Look};
 const MARK: &str = "erased-up-to";
 /// A new annotation may come while files are written; then they are looked through again, so many times at most.
 const ROUNDS: u32 = 8;
-/// So many parts of one file are written at most.
-const PARTS: u32 = 1000;
+/// A rectangle is written anew so many times at most, whatever its new file still holds: more is a mistake of ours, and no reason to go on for
+/// ever.
+const TIMES: u32 = 16;
 
 /// What reclaiming did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,8 +88,8 @@ enum Side {
 struct Pass {
     /// Looked through: nothing to be left out.
     clean: BTreeSet<FileId>,
-    /// How often a file was begun to be written anew: one part at a time.
-    begun: BTreeMap<FileId, u32>,
+    /// How often a rectangle was begun to be written anew: sequence numbers and entities, first and last. A part that is done leaves a smaller one.
+    begun: BTreeMap<(u64, u64, Bytes, Bytes), u32>,
     done: Reclaimed,
 }
 
@@ -208,10 +211,12 @@ impl Inner {
                         pass.give_up(name, info.id, "it is damaged".into());
                         continue;
                     }
-                    let begun = pass.begun.entry(info.id).or_default();
+                    let (first, last) = (info.entity_first.clone(), info.entity_last.clone());
+                    let rectangle = (info.sequence_first, info.sequence_last, first, last);
+                    let begun = pass.begun.entry(rectangle).or_default();
                     *begun += 1;
-                    if *begun > PARTS {
-                        pass.give_up(name, info.id, "it is not done after many parts".into());
+                    if *begun > TIMES {
+                        pass.give_up(name, info.id, format!("it was written anew {TIMES} times in vain"));
                         continue;
                     }
                     match self.latching(self.rewrite_values(&info, &state, bound, cancel)) {
