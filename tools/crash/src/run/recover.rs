@@ -195,6 +195,11 @@ impl World {
             return Ok(());
         }
         self.drop_all();
+        if self.machine.fs.has_lost_names() {
+            // As before an opening: the file system has to be mounted again first.
+            self.machine.fs.power_off();
+            self.crash(CrashKind::Process);
+        }
         let result = self.builder(DIR).rebuild(recension::RebuildMode::Apply);
         self.look_for_silent_damage();
         if self.machine.fs.is_off() {
