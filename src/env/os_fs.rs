@@ -98,11 +98,11 @@ impl Fs for OsFs {
             }
         };
         match taken {
-            Ok(()) if mode == LockMode::Shared => Ok(Some(Box::new(OsLock { _file: file }))),
+            Ok(()) if mode == LockMode::Shared => Ok(Some(Box::new(OsLock(file)))),
             Ok(()) => {
                 // For the error message of whoever finds the store locked; nothing depends on it.
                 let _ = file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id()));
-                Ok(Some(Box::new(OsLock { _file: file })))
+                Ok(Some(Box::new(OsLock(file))))
             }
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(e)) => Err(e),
@@ -146,11 +146,17 @@ pub(super) fn network_name(magic: u32) -> Option<&'static str> {
     }
 }
 
-struct OsLock {
-    _file: fs::File,
-}
+struct OsLock(fs::File);
 
 impl FileLock for OsLock {}
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // Closing the file gives the lock up only if no child process has it open, too: one that is just being started does, until it runs its
+        // own program.
+        let _ = self.0.unlock();
+    }
+}
 
 struct OsFile(fs::File);
 

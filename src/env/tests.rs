@@ -199,6 +199,24 @@ fn a_lock_excludes_another_process() {
 }
 
 #[test]
+fn a_lock_that_was_given_up_is_free_also_while_child_processes_are_being_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("LOCK");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        // A child that is being started has all files of this process open until it runs its own program.
+        let free = (0..3000).all(|_| OsFs::new().try_lock(&path, LockMode::Exclusive).unwrap().is_some());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(free);
+    });
+}
+
+#[test]
 fn create_new_does_not_take_over_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");

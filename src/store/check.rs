@@ -144,14 +144,14 @@ impl Inner {
             report.tables = report.tables.saturating_add(1);
             report.rows = report.rows.saturating_add(info.rows);
             if let Some((file, path)) = report.keep(self.pinned(info.id, info.kind()))? {
-                verifier.table(&file, &path, info, &state.store)?;
+                report.keep(verifier.table(&file, &path, info, &state.store))?;
             }
             step.borrow_mut().1 = report.tables;
         }
         for info in sealed {
             report.value_files = report.value_files.saturating_add(1);
             if let Some((file, path)) = report.keep(self.pinned(info.id, info.kind))? {
-                verifier.value_file(&file, &path, info, &state.store)?;
+                report.keep(verifier.value_file(&file, &path, info, &state.store))?;
             }
             step.borrow_mut().1 = report.tables.saturating_add(report.value_files);
         }

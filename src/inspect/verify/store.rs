@@ -98,7 +98,18 @@ impl StoreVerify<'_> {
     }
 
     /// A file, and what the manifest says of it. Answers whether it is a table of the manifest, and sound.
+    /// One that the disk does not give out is told, and the others go on.
     fn one(&mut self, id: FileId, kind: FileKind) -> Result<bool> {
+        match self.look_through(id, kind) {
+            Err(error @ Error::Io { .. }) => {
+                self.verifier.find(Finding::of_error(&id.file_name(kind), "read", &error));
+                Ok(false)
+            }
+            other => other,
+        }
+    }
+
+    fn look_through(&mut self, id: FileId, kind: FileKind) -> Result<bool> {
         let path = self.files.dir.join(id.file_name(kind));
         let file = match self.env.fs.open(&path, Access::Read).context("open", &path) {
             Err(error) if is_gone(&error) => {
