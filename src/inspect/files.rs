@@ -35,13 +35,21 @@ impl StoreFiles {
     /// # Errors
     /// `Io`.
     pub fn read(fs: &dyn Fs, dir: &Path) -> Result<Self> {
-        // A live store may replace its manifest between the listing and the reading: then look again.
+        // A live store may replace its manifest between the listing and the reading, or a file behind it: then look again. What is missing is
+        // told when two looks agree on it.
         let mut attempts = 0_u32;
+        let mut before: Option<Self> = None;
         loop {
             attempts = attempts.saturating_add(1);
             let files = own_files(fs, dir)?;
             match Self::with(fs, dir, files) {
                 Err(_) if attempts < 5 => {}
+                Ok(found) if attempts < 5 && !found.is_complete() => {
+                    if before.is_some_and(|before| before.lacks_the_same(&found)) {
+                        return Ok(found);
+                    }
+                    before = Some(found);
+                }
                 other => return other,
             }
         }
@@ -78,6 +86,14 @@ impl StoreFiles {
             }
         }
         Ok(found)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.resized.is_empty()
+    }
+
+    fn lacks_the_same(&self, other: &Self) -> bool {
+        (&self.missing, &self.resized, &self.state) == (&other.missing, &other.resized, &other.state)
     }
 
     /// Whether a file is there or must be there.

@@ -24,7 +24,7 @@ pub enum Item {
     Frame(Frame),
     /// A group of a pack.
     Group(u64, GroupHeader),
-    /// A content of a pack; `None` if it cannot be read. Only at [`Depth::Contents`].
+    /// A content of a pack; `None` if it cannot be read. Only at [`crate::pack::Depth::Contents`].
     Content(Address, Option<Bytes>),
     /// A row of a revision table, and where it stands.
     Row(Entity, Row, RowPlaces),

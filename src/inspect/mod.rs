@@ -32,4 +32,4 @@ pub use item::{Fact, Item, Summary, is_finding, kind_name, who};
 pub use names::{Names, findings, name};
 pub use tables::ReadTables;
 pub use verify::{Finding, Totals, Verified, Verifier, verify_file, verify_store};
-pub use walk::{manifest_bytes, read_unit, walk, walk_file, walk_listed};
+pub use walk::{is_gone, manifest_bytes, read_unit, walk, walk_file, walk_listed};

@@ -197,7 +197,11 @@ fn store(dir: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let mut all: Vec<(String, Part)> = Vec::new();
     for (id, kind, len) in &files.files {
         let name = id.file_name(*kind);
-        let (summary, mut parts) = names::findings(fs, &dir.join(&name), Depth::Stored)?;
+        let (summary, mut parts) = match names::findings(fs, &dir.join(&name), Depth::Stored) {
+            // A writer has replaced it meanwhile.
+            Err(error) if names::is_gone(&error) && files.has_moved_on(fs) => continue,
+            looked => looked?,
+        };
         // What is being made is not whole yet, and what was given up need not be.
         if files.is_aside(*id, *kind) {
             parts.clear();
