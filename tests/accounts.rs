@@ -1,5 +1,8 @@
 //! What `stats` says is what is on the disk, in whatever state a store is; and what waits for background work is told and bounded.
 
+#[path = "common/recount.rs"]
+mod recount;
+
 use std::sync::Arc;
 
 use recension::codec::FileKind;
@@ -9,8 +12,9 @@ use recension::manifest::read_state;
 use recension::pack::Pack;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, ByteSize, CheckDepth, Compaction, Draft, Expect, FieldMask, Hiding, Packing, Progress,
-    Stats, Store, StoreBuilder,
+    AcceptClockSteps, Batch, ByteSize, CheckDepth, Compaction, Digest, Draft, EntityRange, ErasureMode,
+    Expect, FieldMask, Forgetting, Hiding, Packing, Progress, Retention, Sharing, Stats, Store, StoreBuilder,
+    Timestamp,
 };
 
 const PAGES: u64 = 7;
@@ -98,6 +102,15 @@ fn are_exact(env: &SimEnv, store: &Store, what: &str) -> Stats {
         };
     }
     assert_eq!(stats.contents, (raw, stored), "{what}");
+    let (contents, bytes, sealed, unsealed) = recount::remains(env, store);
+    let told = stats.not_erased.clone();
+    assert_eq!(told.unreadable, None, "{what}");
+    assert_eq!(
+        (told.contents, told.raw_bytes, told.stored_bytes, told.unsealed_bytes),
+        (contents, bytes, sealed, unsealed),
+        "{what}"
+    );
+    live -= sealed;
     assert_eq!(stats.live_and_dead, (live, stored - live), "{what}");
     assert_eq!(stats.packs.1 + stats.segments.1, stored + stats.value_metadata, "{what}");
     assert_eq!(stats.packs.1, stats.pack_tiers.iter().map(|tier| tier.1).sum::<u64>(), "{what}");
@@ -216,4 +229,133 @@ fn a_walk_through_a_history_decodes_each_group_once() {
     let first = walk(true);
     assert!((groups..groups + 3).contains(&first), "{first} of {groups}");
     assert_eq!(walk(false), 0, "they are in the cache");
+}
+
+/// Something of every kind that can be forgotten: single contents and groups of the log, slots, reused and equal contents.
+fn of_every_kind(store: &Store) {
+    write(store, 0..150);
+    for page in 0..4 {
+        let mut batch = Batch::new();
+        for edit in 0..6 {
+            batch = batch.put(format!("Page {page}"), Expect::Any, Draft::new(text(400 + edit))).unwrap();
+        }
+        store.commit(batch).unwrap();
+        let slots = Draft::new(text(500 + page))
+            .slot("side", Some(format!("{} on the side", text(510 + page)).into()));
+        store.put(format!("Page {page}"), Expect::Any, slots).unwrap();
+        store.revert(format!("Page {page}"), Expect::Any, 3).unwrap();
+    }
+    for name in 0..60 {
+        // They share their groups with others.
+        store.put(format!("Small {name:02}"), Expect::Any, Draft::new(format!("tiny {name}"))).unwrap();
+    }
+}
+
+/// Forgets by range, digest, age and name, one after the other, and has the accounts looked at after each.
+fn forget_all(store: &Store, look: &mut dyn FnMut(&str)) {
+    let none = || Progress::none();
+    let head = store.head("Page 1").unwrap().number();
+    store.forget(&Forgetting::revisions("Page 1", head - 5, head - 2), &mut none()).unwrap();
+    look("a range, a group of the log in it");
+    store.forget(&Forgetting::revisions("Page 2", 3, 3).sharing(Sharing::Leave), &mut none()).unwrap();
+    look("a content that another revision keeps");
+    store.forget(&Forgetting::revisions("Page 3", 2, 4).sharing(Sharing::Include), &mut none()).unwrap();
+    look("a content with the revisions that reuse it");
+    let side = store.head("Page 0").unwrap().number() - 1;
+    store.forget(&Forgetting::revisions("Page 0", side, side), &mut none()).unwrap();
+    look("all slots of a revision");
+    let digest = Digest::of("tiny 7".as_bytes());
+    store.forget(&Forgetting::digest(digest), &mut none()).unwrap();
+    look("by digest, one of a group of many entities");
+    let author = Forgetting::revisions("Page 4", 1, 9).fields(FieldMask::AUTHOR);
+    store.forget(&author, &mut none()).unwrap();
+    look("fields alone");
+    let retention = Retention {
+        range: EntityRange::prefix(b"Page 5"),
+        superseded_before: Timestamp(i64::MAX),
+        keep_older: 3,
+        fields: FieldMask::CONTENT,
+        mode: ErasureMode::Do,
+        actor: String::new(),
+        reason: String::new(),
+    };
+    store.retain(&retention, &mut none()).unwrap();
+    look("by age");
+    store.purge("Page 6", Expect::Any, "", "").unwrap();
+    store.purge("Small 11", Expect::Any, "", "").unwrap();
+    look("purged");
+    store.put("Page 6", Expect::Any, Draft::new("again")).unwrap();
+    look("and written again");
+}
+
+#[test]
+fn what_is_forgotten_is_dead_at_once_and_told_until_it_is_erased_wherever_it_stands() {
+    for state in ["in the log", "sealed", "packed", "some jobs", "merged", "opened again"] {
+        let env = SimEnv::new(4);
+        let packing = if state == "some jobs" { Packing::InBackground } else { Packing::WhenAsked };
+        let open = || builder(&env).packing(packing).open().unwrap();
+        let mut store = open();
+        of_every_kind(&store);
+        match state {
+            "sealed" => _ = store.checkpoint("/elsewhere").unwrap(),
+            "packed" => store.pack(&mut Progress::none()).unwrap(),
+            "some jobs" => _ = env.jobs.run_until_idle(30),
+            "merged" => store.compact(Compaction::Full, &mut Progress::none()).unwrap(),
+            "opened again" => {
+                drop(store);
+                store = open();
+            }
+            _ => {}
+        }
+        assert_eq!(are_exact(&env, &store, state).not_erased.annotations, 0, "{state}");
+        let mut most = 0;
+        forget_all(&store, &mut |what| {
+            let found = are_exact(&env, &store, &format!("{state}: {what}")).not_erased;
+            assert!(found.annotations > 0 && found.since.is_some(), "{state}: {what}: {found:?}");
+            assert!(found.contents >= most, "{state}: {what}");
+            most = found.contents;
+        });
+        assert!(most > 40, "{most}");
+        // Packing does not wait for anything: what it writes anew is without it.
+        store.pack(&mut Progress::none()).unwrap();
+        are_exact(&env, &store, &format!("{state}: packed again"));
+        drop(store);
+        let store = open();
+        are_exact(&env, &store, &format!("{state}: opened"));
+        store.reclaim(&mut Progress::none()).unwrap();
+        let done = are_exact(&env, &store, &format!("{state}: reclaimed"));
+        assert_eq!(done.not_erased, Default::default(), "{state}");
+        assert_eq!(done.live_and_dead.1, 0, "{state}");
+    }
+}
+
+#[test]
+fn what_is_forgotten_is_counted_right_at_every_step_of_a_merge_and_of_reclaiming_and_after_a_crash_there() {
+    let base = SimEnv::new(6);
+    let store = builder(&base).packing(Packing::WhenAsked).open().unwrap();
+    of_every_kind(&store);
+    store.pack(&mut Progress::none()).unwrap();
+    forget_all(&store, &mut |_| {});
+    store.close().unwrap();
+    for job in ["merge", "reclaim"] {
+        let mut states = std::collections::BTreeSet::new();
+        for step in (1..).step_by(4) {
+            let env = base.fork().process_kill();
+            let store = builder(&env).packing(Packing::WhenAsked).open().unwrap();
+            env.fs.kill_at_change(env.fs.changes() + step);
+            let done = match job {
+                "merge" => store.compact(Compaction::Full, &mut Progress::none()).is_ok(),
+                _ => store.reclaim(&mut Progress::none()).is_ok_and(|done| done.is_complete()),
+            };
+            drop(store);
+            let env = env.crash(&CrashPolicy::STRICT);
+            let store = builder(&env).packing(Packing::WhenAsked).open().unwrap();
+            let stats = are_exact(&env, &store, &format!("{job}, step {step}"));
+            states.insert((stats.not_erased.stored_bytes, stats.live_and_dead.1));
+            if done {
+                break;
+            }
+        }
+        assert!(states.len() > 2, "{job}: {states:?}");
+    }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::cache::BlockCache;
 use super::change::{ChangeIter, LoggedChange, ValueFile};
 use super::frame::FrameDraft;
-use super::locator::{Locator, StoredContent};
+use super::locator::{StoredContent, StoredIn};
 use super::scan::{Found, Frame, FrameReader};
 use super::segment::{SEGMENT_HEADER_LEN, SegmentHeader};
 use super::unit;
@@ -63,9 +63,9 @@ impl ActiveSegment {
         _ = self.cache.set(cache);
     }
 
-    fn read(&self, locator: &Locator, neighbours: bool) -> Result<Bytes> {
+    fn units(&self) -> UnitFile<'_> {
         let (file, path, id) = (&*self.file, &self.path, self.header.id);
-        UnitFile { file, path, id, cache: self.cache.get() }.read(locator, neighbours)
+        UnitFile { file, path, id, cache: self.cache.get() }
     }
 
     /// Where it is.
@@ -165,11 +165,15 @@ impl ValueFile for ActiveSegment {
     }
 
     fn read_content(&self, address: Address) -> Result<Bytes> {
-        self.read(&self.find(address)?.locator, true)
+        self.units().read(&self.find(address)?.locator, true)
     }
 
     fn read_alone(&self, address: Address) -> Result<Bytes> {
-        self.read(&self.find(address)?.locator, false)
+        self.units().read(&self.find(address)?.locator, false)
+    }
+
+    fn stored_in(&self, address: Address) -> Result<Option<StoredIn>> {
+        self.units().stored_in(&self.find(address)?.locator).map(Some)
     }
 
     fn digest(&self, address: Address) -> Result<Digest> {

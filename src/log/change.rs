@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::locator::Locator;
+use super::locator::{Locator, StoredIn};
 use super::unit::Unit;
 use crate::Result;
 use crate::codec::FileId;
@@ -114,6 +114,13 @@ pub trait ValueFile: Send + Sync {
         let number = self.id().number;
         Err(crate::Error::invalid(format!("internal: file {number} has no units, asked for {locator:?}")))
     }
+
+    /// What a content takes of the file; `None` if it was erased, of a purged entity without a trace. Reads no more than the unit, and decodes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As for [`ValueFile::read_content`].
+    fn stored_in(&self, address: Address) -> Result<Option<StoredIn>>;
 
     /// Whether it keeps decoded contents in the cache itself, together with their neighbours.
     fn keeps_contents(&self) -> bool {

@@ -32,3 +32,16 @@ pub struct StoredContent {
     /// Its digest.
     pub digest: Digest,
 }
+
+/// Where a content stands, and what of its file it takes: alone, or together with the others of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredIn {
+    /// Where the unit or group starts in the file.
+    pub offset: u64,
+    /// How many contents stand in it.
+    pub contents: u64,
+    /// Bytes of all of them as they are stored, as the file's own count of stored bytes has them.
+    pub stored_bytes: u64,
+    /// Bytes of all of them, uncompressed.
+    pub raw_bytes: u64,
+}

@@ -58,7 +58,7 @@ pub use frame::{FrameDraft, FramePlace};
 pub use frame_head::{FRAME_GRID, FRAME_HEADER_LEN, FrameHead, FrameKind};
 pub use group::Member;
 pub(crate) use group::{TableShape, member_of, put_members, read_members, start_of};
-pub use locator::{Locator, StoredContent};
+pub use locator::{Locator, StoredContent, StoredIn};
 pub use position::Position;
 pub use record::{MainContent, Numbers, RecordDraft};
 pub use record_decode::{DecodedRecord, decode_records};

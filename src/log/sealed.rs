@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::cache::BlockCache;
 use super::change::{BlockChanges, ChangeBlocks, ChangeIter, LoggedChange, ValueFile};
 use super::fault::{Fault, FaultContext};
-use super::locator::Locator;
+use super::locator::{Locator, StoredIn};
 use super::seal::{read_header, read_trailer};
 use super::tail::{
     ArrayKind, DigestEntry, Index, LocatorKey, Sequences, Trailer, checked_block, decode_block,
@@ -228,6 +228,10 @@ impl ValueFile for SealedSegment {
 
     fn read_unit(&self, locator: &Locator) -> Result<Unit> {
         self.units().unit(locator).map(|(_, unit)| unit)
+    }
+
+    fn stored_in(&self, address: Address) -> Result<Option<StoredIn>> {
+        self.units().stored_in(&self.unit_of(address)?).map(Some)
     }
 
     fn digest(&self, address: Address) -> Result<Digest> {

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::cache::BlockCache;
 use super::fault::FaultContext;
-use super::locator::Locator;
-use super::unit::{Unit, affected};
+use super::locator::{Locator, StoredIn};
+use super::unit::{UNIT_HEADER_LEN, Unit, affected};
 use crate::Result;
 use crate::codec::FileId;
 use crate::env::{File, read_vec_at};
@@ -65,6 +65,17 @@ impl UnitFile<'_> {
         let bytes = Bytes::from(bytes);
         let unit = Unit::open(&bytes).in_file(self.path, at, || affected(locator.address))?;
         Ok((bytes, unit))
+    }
+
+    /// What its unit takes.
+    pub fn stored_in(&self, locator: &Locator) -> Result<StoredIn> {
+        let (_, unit) = self.unit(locator)?;
+        Ok(StoredIn {
+            offset: locator.offset,
+            contents: unit.members.len() as u64,
+            stored_bytes: u64::from(locator.len).saturating_sub(UNIT_HEADER_LEN as u64),
+            raw_bytes: u64::from(unit.header.raw_len),
+        })
     }
 
     fn cached(&self, at: u64, address: Address) -> Result<Option<(Unit, Bytes)>> {

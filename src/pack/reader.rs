@@ -15,7 +15,7 @@ use crate::env::{Access, File, Fs, read_at_most, read_vec_at};
 use crate::error::IoContext;
 use crate::log::{
     BlockCache, BlockChanges, Change, ChangeBlocks, ChangeIter, Fault, FaultContext, LoggedChange, Sequences,
-    ValueFile, Verified, VerifyDepth, affected, checked_block, decode_block, no_such_content,
+    StoredIn, ValueFile, Verified, VerifyDepth, affected, checked_block, decode_block, no_such_content,
 };
 use crate::manifest::ValueFileInfo;
 use crate::model::{Address, Digest};
@@ -166,24 +166,28 @@ impl Pack {
     }
 
     pub(super) fn locate(&self, address: Address) -> Result<Located> {
-        let missing = || no_such_content(&self.path, address);
+        self.find(address)?.ok_or_else(|| no_such_content(&self.path, address))
+    }
+
+    /// `None` if no locator names it.
+    fn find(&self, address: Address) -> Result<Option<Located>> {
         let block = self.index.locators.partition_point(|place| place.first <= address);
-        let block = block.checked_sub(1).ok_or_else(missing)?;
+        let Some(block) = block.checked_sub(1) else { return Ok(None) };
         let rows = self.locators(block, || affected(address))?;
         let (mut low, mut high) = (0, rows.len());
         while low < high {
             let middle = low.midpoint(high);
-            let [sequence, slot, group, member] = rows.row(middle).ok_or_else(missing)?;
+            let Some([sequence, slot, group, member]) = rows.row(middle) else { return Ok(None) };
             match (sequence, slot).cmp(&(address.sequence, u64::from(address.slot))) {
                 std::cmp::Ordering::Equal => {
                     let place = (block * ROWS).saturating_add(middle) as u64;
-                    return Ok(Located { place, group, member: member as usize });
+                    return Ok(Some(Located { place, group, member: member as usize }));
                 }
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
             }
         }
-        Err(missing())
+        Ok(None)
     }
 
     /// Where a group stands, and its length.
@@ -341,6 +345,19 @@ impl ValueFile for Pack {
                 Verified { contents: self.trailer.contents, bytes: self.trailer.raw_bytes }
             }
         })
+    }
+
+    fn stored_in(&self, address: Address) -> Result<Option<StoredIn>> {
+        let located = self.find(address)?.filter(|located| located.group != self.trailer.groups);
+        let Some(located) = located else { return Ok(None) };
+        let (offset, _) = self.group_place(located.group, || affected(address))?;
+        let head = self.group_head(located.group, || affected(address))?;
+        Ok(Some(StoredIn {
+            offset,
+            contents: head.members.len() as u64,
+            stored_bytes: u64::from(head.stored_len),
+            raw_bytes: u64::from(head.raw_len),
+        }))
     }
 
     fn digest(&self, address: Address) -> Result<Digest> {

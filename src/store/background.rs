@@ -13,6 +13,7 @@ use crate::sync::Mutex;
 use bytes::Bytes;
 
 use super::append::Rolled;
+use super::forget::remains::Known;
 use super::inner::Inner;
 use super::open::OpenReport;
 use super::options::Packing;
@@ -65,6 +66,8 @@ pub(crate) struct Background {
     pub(crate) declined: Mutex<BTreeSet<(u64, u64)>>,
     /// The range of the merge that is being made, and the entities behind which its parts end.
     pub(crate) part_ends: Mutex<((u64, u64), Vec<Bytes>)>,
+    /// What `stats` counted last of what is forgotten and not erased.
+    pub(crate) not_erased: Mutex<Option<Known>>,
     /// Somebody makes the best layout: meanwhile nothing is packed or merged in the background.
     pub(crate) packing_fully: AtomicBool,
     /// The last background job found the disk full.

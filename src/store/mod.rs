@@ -55,7 +55,9 @@ pub use checkpoint::CheckpointReport;
 pub use cursor::Cursor;
 pub use draft::{Batch, Committed, Draft, Durability, Hiding, Outcome};
 pub use feed::{Change, ChangeKind, Changes};
-pub use forget::{ERASURE_TEXT_MAX, ErasureMode, ForgetWhat, Forgetting, Forgot, Retention, Sharing};
+pub use forget::{
+    ERASURE_TEXT_MAX, ErasureMode, ForgetWhat, Forgetting, Forgot, NotErased, Retention, Sharing,
+};
 pub use history::{Heads, History};
 pub use live::{LiveChange, LiveChangeKind, LiveChanges};
 pub use maintain::Compaction;

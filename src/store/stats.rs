@@ -2,6 +2,7 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
+use super::forget::NotErased;
 use super::inner::Inner;
 use super::options::Packing;
 use crate::Result;
@@ -26,6 +27,9 @@ pub(crate) struct Counters {
 }
 
 /// What the store is made of and what it did since it was opened.
+///
+/// Counting costs a look at the manifest and at the directory; as long as something is forgotten and not erased, also one at each content of that, whenever
+/// another file or annotation is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -61,9 +65,11 @@ pub struct Stats {
     /// Content bytes in sealed segments and packs: uncompressed and as stored. What a merge that is half done has in two files counts twice, as it
     /// does on the disk: the older one is dead.
     pub contents: (u64, u64),
-    /// Of the contents as stored: bytes that something still refers to, and bytes that the next rewriting of their file leaves out.
-    /// What is forgotten counts as live until it is erased: see [`Store::erasure_report`](crate::Store::erasure_report).
+    /// Of the contents as stored: bytes that something still refers to, and bytes that the next rewriting of their file leaves out: what a merge
+    /// has taken elsewhere already, and what is forgotten.
     pub live_and_dead: (u64, u64),
+    /// What is forgotten and not erased yet; in sealed segments and packs it is a part of the dead bytes.
+    pub not_erased: NotErased,
     /// Bytes of sealed segments and packs that are not contents: directories, digests, locators, heads.
     pub value_metadata: u64,
     /// Files in `lost/`: number and bytes.
@@ -158,7 +164,7 @@ impl Stats {
 
 impl Inner {
     pub(crate) fn stats(&self) -> Result<Stats> {
-        let state = self.manifest.state();
+        let (state, not_erased) = self.not_erased();
         let view = self.view();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut stats = Stats {
@@ -209,6 +215,10 @@ impl Inner {
             let metadata = file.len.saturating_sub(file.stored_bytes);
             stats.value_metadata = stats.value_metadata.saturating_add(metadata);
         }
+        let forgotten = not_erased.stored_bytes.min(stats.live_and_dead.0);
+        stats.live_and_dead.0 = stats.live_and_dead.0.saturating_sub(forgotten);
+        stats.live_and_dead.1 = stats.live_and_dead.1.saturating_add(forgotten);
+        stats.not_erased = not_erased;
         for table in state.tables.values() {
             if table.keyspace != 0 {
                 add(&mut stats.annotation_tables, table.len);

@@ -79,7 +79,7 @@ impl ValueEntry {
         self.entity_first.is_empty() && self.entity_last.is_empty()
     }
 
-    fn has(&self, entity: &[u8]) -> bool {
+    pub(crate) fn has(&self, entity: &[u8]) -> bool {
         entity >= &self.entity_first[..] && (self.entity_last.is_empty() || entity <= &self.entity_last[..])
     }
 }

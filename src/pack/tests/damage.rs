@@ -128,6 +128,10 @@ impl ValueFile for Liar {
         Ok(if address.sequence == 5 { "three".into() } else { content })
     }
 
+    fn stored_in(&self, address: Address) -> crate::Result<Option<crate::log::StoredIn>> {
+        self.0.stored_in(address)
+    }
+
     fn digest(&self, address: Address) -> crate::Result<crate::model::Digest> {
         self.0.digest(address)
     }

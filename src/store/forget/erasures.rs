@@ -9,7 +9,7 @@ use crate::index::Order;
 use crate::index::annotations::{Erasures, Gate, StoredAnnotation, decode};
 use crate::index::levels::IndexView;
 use crate::limits::ENTITY_LEN_MAX;
-use crate::model::{Address, AnnotationKind, Bound, Entity, FieldMask, Fields, purged_name};
+use crate::model::{Address, AnnotationKind, Bound, Entity, FieldMask, Fields, Row, purged_name};
 use crate::store::inner::Inner;
 use crate::sync::Mutex;
 
@@ -65,6 +65,16 @@ impl ViewErasures {
         let Some(purge) = self.gate(&entity)?.purge() else { return Ok(None) };
         let head = self.view.find(entity.as_bytes(), &Bound::ALL)?;
         Ok(head.is_none_or(|head| head.number <= purge.last).then_some(entity))
+    }
+
+    /// The rows of an entity, those that are forgotten included.
+    pub(crate) fn rows(
+        &self,
+        entity: &Entity,
+        bound: &Bound,
+        order: Order,
+    ) -> impl Iterator<Item = Result<Row>> + use<> {
+        self.view.rows(entity, bound, order)
     }
 
     /// What erases, of all entities, with `after < sequence <= up_to`, entry by entry.

@@ -15,8 +15,10 @@
 
 pub(crate) mod erasures;
 mod job;
+pub(crate) mod remains;
 mod select;
 
+pub use remains::NotErased;
 pub use select::{ForgetWhat, Sharing};
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@
 //!    are copied, a table a table. Memory is that of a part of a merge.
 //! 2. *Never through the write path*: nothing gets a new sequence number, so nothing forgotten can come back.
 //! 3. *Each file is one edit of the manifest.* A crash leaves a state that is as good as any; what is left is found again.
-//! 4. *Value files before tables*: a row of a purged entity stays in the index until no value file needs it to be told of.
+//! 4. *Value files before tables*, for most bytes are there. Neither needs the other: who an entity was is told by its name, in the file itself.
 //! 5. The mark `erased-up-to` moves only when no file is left that was written without regard to the annotations up to it, and none was
 //!    damaged. It is a short cut and what checkpoints are judged by; the report looks for itself.
 //! 6. *Damage is forgiven*: a file that cannot be read stays, the others go on, nothing latches. The report names it.

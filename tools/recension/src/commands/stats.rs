@@ -7,6 +7,7 @@ use crate::args::{Global, StoreArgs};
 use crate::exit::Outcome;
 use crate::output::{Object, Out, count, grouped, size};
 use crate::table::properties;
+use crate::time;
 
 pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
     let store = open_to_read(&args.store)?;
@@ -27,6 +28,9 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
         ("metadata beside them", size(stats.value_metadata)),
         ("active segment", size(stats.active_segment_bytes)),
     ];
+    if stats.not_erased.annotations > 0 {
+        rows.push(("forgotten, not erased", not_erased(&stats)));
+    }
     for (what, waiting) in
         [("wait to be packed", stats.packs_waiting), ("cannot be packed", stats.unpackable)]
     {
@@ -66,6 +70,15 @@ fn contents(stats: &Stats) -> String {
     }
 }
 
+fn not_erased(stats: &Stats) -> String {
+    let left = &stats.not_erased;
+    let stored = left.stored_bytes.saturating_add(left.unsealed_bytes);
+    let contents = count(left.contents, "content", "contents");
+    let since = left.since.map_or(String::new(), |since| format!(", since {}", time::rfc3339(since)));
+    let unsure = left.unreadable.as_ref().map_or(String::new(), |why| format!("; perhaps more: {why}"));
+    format!("{contents}, {} ({} uncompressed){since}{unsure}", size(stored), size(left.raw_bytes))
+}
+
 fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     let pair = |(files, bytes): (u64, u64)| {
         let mut object = Object::new();
@@ -84,6 +97,18 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     object.object("disk", &parts);
     object.number("content_bytes_live", stats.live_and_dead.0);
     object.number("content_bytes_dead", stats.live_and_dead.1);
+    let left = &stats.not_erased;
+    let mut not_erased = Object::new();
+    not_erased.number("annotations", left.annotations).number("contents", left.contents);
+    not_erased.number("bytes_raw", left.raw_bytes).number("bytes_stored", left.stored_bytes);
+    not_erased.number("bytes_unsealed", left.unsealed_bytes);
+    if let Some(since) = left.since {
+        not_erased.text("since", &time::rfc3339(since));
+    }
+    if let Some(why) = &left.unreadable {
+        not_erased.text("unreadable", why);
+    }
+    object.object("not_erased", &not_erased);
     object.number("value_metadata_bytes", stats.value_metadata);
     let tiers: Vec<String> = stats.pack_tiers.iter().map(|tier| pair(*tier).finish()).collect();
     object.raw("pack_tiers", &format!("[{}]", tiers.join(",")));
