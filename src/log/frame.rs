@@ -97,7 +97,10 @@ impl FrameDraft {
         let fields: u64 = records.iter().map(RecordDraft::fields_len).sum();
         check_len(stored.saturating_add(fields))?;
 
-        let mut bytes = vec![0; FRAME_HEADER_LEN];
+        // Enough for nearly all frames: what `encode` adds to the fields is some dozens of bytes a record.
+        let room = stored.saturating_add(fields).saturating_add(128 * records.len() as u64);
+        let mut bytes = Vec::with_capacity(FRAME_HEADER_LEN + room as usize + FRAME_GRID);
+        bytes.resize(FRAME_HEADER_LEN, 0);
         let numbers = records.iter().map(|record| record.encode(&mut bytes, &mut groups));
         let numbers = numbers.map(|at| (at, Numbers::default())).collect();
         let metadata_len = bytes.len() - FRAME_HEADER_LEN;

@@ -132,7 +132,8 @@ impl Inner {
         }
         pipeline.gathering_bytes = 0;
         pipeline.last_group = pipeline.gathering.len();
-        std::mem::take(&mut pipeline.gathering)
+        let next = Vec::with_capacity(pipeline.last_group);
+        std::mem::replace(&mut pipeline.gathering, next)
     }
 
     /// Clears what is published from `pending` and finds the next leader: the present one, if it may go on (`keep`) and commits of several

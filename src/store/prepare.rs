@@ -75,6 +75,9 @@ pub(crate) struct Prepared {
     pub(crate) has_request_id: bool,
 }
 
+/// Up to so many changes, the entities of a batch are found by looking at each.
+const FEW: usize = 4;
+
 pub(crate) fn prepare(batch: Batch, limits: &Limits) -> Result<Prepared> {
     if batch.ops.len() > limits::FRAME_RECORDS_MAX {
         return Err(Error::invalid(format!(
@@ -89,16 +92,23 @@ pub(crate) fn prepare(batch: Batch, limits: &Limits) -> Result<Prepared> {
     };
     // Whether contents are compressed together is decided when all of them are known.
     let alone = batch.ops.len() < usize::from(limits.log_group_from);
+    let few = batch.ops.len() <= FEW;
     let mut places = std::collections::BTreeMap::new();
-    let mut entities = Vec::new();
+    let mut entities = Vec::with_capacity(if few { batch.ops.len() } else { 0 });
     let mut ops = Vec::with_capacity(batch.ops.len());
     for op in batch.ops {
         let entity = op.entity();
-        let index = match places.get(entity) {
-            Some(index) => *index,
+        let known = match few {
+            true => entities.iter().position(|(known, _)| known == entity),
+            false => places.get(entity).copied(),
+        };
+        let index = match known {
+            Some(index) => index,
             None => {
                 let index = entities.len();
-                places.insert(entity.clone(), index);
+                if !few {
+                    places.insert(entity.clone(), index);
+                }
                 entities.push((entity.clone(), entity_hash(entity.as_bytes())));
                 index
             }
