@@ -9,6 +9,7 @@ use crate::log::{Change, LoggedChange};
 use crate::pack::Depth;
 use bytes::Bytes;
 
+use super::erased::Erased;
 use super::files::StoreFiles;
 use super::item::{Item, who};
 use super::walk::walk_listed;
@@ -99,6 +100,7 @@ pub fn diff(
     let Some(state) = &files.state else { return Ok(Report::default()) };
     let flushed = |keyspace: u16| state.flushed.get(&keyspace).copied().unwrap_or(0);
     let end = flushed(0).max(flushed(1));
+    let erased = Erased::gather(fs, files, state)?;
     let mut report = Report::default();
     let mut first = 1;
     while first <= end {
@@ -117,12 +119,19 @@ pub fn diff(
                 continue;
             }
             let mut take = |change: &LoggedChange| {
-                if matches!(change.change, Change::Erased { .. }) {
-                    return;
-                }
-                let keyspace = u16::from(matches!(change.change, Change::Annotation(_)));
-                if (first..=last).contains(&change.sequence) && change.sequence <= flushed(keyspace) {
-                    known.insert(change.sequence, Known { fingerprint: change.fingerprint(), seen: false });
+                let sequence = change.sequence;
+                let (keyspace, entity) = match &change.change {
+                    Change::Revision { entity, .. } => (0, entity),
+                    Change::Annotation(annotation) => (1, &annotation.entity),
+                    Change::Erased { .. } => return,
+                };
+                let here = (first..=last).contains(&sequence) && sequence <= flushed(keyspace);
+                if here && !erased.is_purged(entity, sequence) {
+                    let fingerprint = match &change.change {
+                        Change::Revision { entity, row, .. } => erased.fingerprint(entity, row),
+                        _ => change.fingerprint(),
+                    };
+                    known.insert(sequence, Known { fingerprint, seen: false });
                 }
             };
             let walked = walk_listed(fs, &files.dir.join(id.file_name(*kind)), Depth::Stored, &mut |item| {
@@ -138,10 +147,17 @@ pub fn diff(
             let path = files.dir.join(table.id.file_name(table.kind()));
             let walked = walk_listed(fs, &path, Depth::Stored, &mut |item| {
                 let (sequence, fingerprint, entity, rev) = match &item {
-                    Item::Row(entity, row, _) => {
-                        (row.sequence, row.fingerprint(entity), entity.bytes().clone(), Some(row.number))
-                    }
+                    Item::Row(entity, row, _) if erased.is_purged(entity, row.sequence) => return Ok(()),
+                    Item::Row(entity, row, _) => (
+                        row.sequence,
+                        erased.fingerprint(entity, row),
+                        entity.bytes().clone(),
+                        Some(row.number),
+                    ),
                     Item::Pair(key, value) => match annotations::decode(key, value) {
+                        Ok(stored) if erased.is_purged(&stored.annotation.entity, stored.sequence) => {
+                            return Ok(());
+                        }
                         Ok(stored) => {
                             let entity = stored.annotation.entity.bytes().clone();
                             (stored.sequence, stored.annotation.fingerprint(stored.sequence), entity, None)
@@ -166,7 +182,9 @@ pub fn diff(
                 report.differences = report.differences.saturating_add(1);
                 found(Found { sequence, entity, rev, difference })
             })?;
-            report.vanished |= walked.vanished;
+            // One that was missing from the start is damage, not the work of a writer.
+            let missed = || files.missing.contains(&table.id.file_name(table.kind()));
+            report.vanished |= walked.vanished && !missed();
         }
         known.retain(|_, known| !known.seen);
         report.differences = report.differences.saturating_add(known.len() as u64);

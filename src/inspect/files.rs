@@ -1,10 +1,11 @@
 //! The files of a store's directory, and what the manifest says of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::codec::{FileId, FileKind};
-use crate::env::{DirEntry, Fs};
+use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
+use crate::env::{DirEntry, Fs, read_at_most};
 use crate::manifest::{State, classify, dissect_manifest};
 
 use super::walk::manifest_bytes;
@@ -19,6 +20,8 @@ pub struct StoreFiles {
     pub dir: PathBuf,
     /// Files that are named like ours, by number: id, kind, length.
     pub files: Vec<(FileId, FileKind, u64)>,
+    /// The store that most of the files say they are of; if it is even, the one of which there are more bytes of segments and packs.
+    pub store: Option<[u8; 16]>,
     /// The manifest that counts, as far as it can be read.
     pub state: Option<Arc<State>>,
     /// Which file that is.
@@ -58,6 +61,7 @@ impl StoreFiles {
     fn with(fs: &dyn Fs, dir: &Path, files: Vec<(FileId, FileKind, u64)>) -> Result<Self> {
         let mut found = Self {
             dir: dir.to_path_buf(),
+            store: most_are_of(fs, dir, &files),
             files,
             state: None,
             manifest: None,
@@ -69,8 +73,15 @@ impl StoreFiles {
             let path = dir.join(id.file_name(*kind));
             let bytes = manifest_bytes(&*fs.open(&path, Access::Read).context("open", &path)?, &path)?;
             let survey = dissect_manifest(&path, &bytes, &mut |_| Ok(()))?;
-            if survey.has_snapshot {
-                found.state = Some(Arc::new(survey.state));
+            // One of another store, put here by mistake, says nothing of these files.
+            let ours =
+                survey.common.is_none_or(|common| found.store.is_none_or(|store| store == common.store));
+            if survey.has_snapshot && ours {
+                let mut state = survey.state;
+                if survey.common.is_none() {
+                    state.store = found.store.unwrap_or(state.store);
+                }
+                found.state = Some(Arc::new(state));
                 found.manifest = Some(*id);
                 break;
             }
@@ -162,6 +173,22 @@ impl StoreFiles {
             None => self.paths(&[FileKind::RevisionTable, FileKind::PlainTable]),
         }
     }
+}
+
+/// What most headers say. A file that cannot be read has no voice.
+fn most_are_of(fs: &dyn Fs, dir: &Path, files: &[(FileId, FileKind, u64)]) -> Option<[u8; 16]> {
+    let mut votes: BTreeMap<[u8; 16], (u64, u64)> = BTreeMap::new();
+    for (id, kind, len) in files {
+        let path = dir.join(id.file_name(*kind));
+        let mut start = [0; FILE_HEADER_LEN];
+        let read = fs.open(&path, Access::Read).and_then(|file| read_at_most(&*file, &mut start, 0));
+        let header = read.ok().and_then(|n| FileHeader::decode(&path, start.get(..n)?).ok());
+        let Some(header) = header else { continue };
+        let of = votes.entry(header.store).or_default();
+        let values = if matches!(kind, FileKind::Segment | FileKind::Pack) { *len } else { 0 };
+        *of = (of.0.saturating_add(1), of.1.saturating_add(values));
+    }
+    votes.into_iter().max_by_key(|(_, weight)| *weight).map(|(store, _)| store)
 }
 
 /// The files of a store's directory that are named like ours, by number; the newest manifest last of its kind.

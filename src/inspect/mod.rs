@@ -13,12 +13,13 @@
 //! | `files` | the files of a directory, and what the manifest says of them |
 //! | `tables` | opening tables and value files without the lock |
 //! | `names` | which revisions are behind damaged parts, wherever they are still said |
-//! | `diff` | the index as the value files say that it must be, against the one on disk |
+//! | `diff`, `erased` | the index as the value files say that it must be, against the one on disk; what was forgotten may be gone from one of them |
 //! | `verify` | everything that can be checked of a file and of a store |
 //!
 //! Nothing here takes a lock or writes, and damage is never an error: it is what is looked for.
 
 mod diff;
+mod erased;
 mod files;
 mod item;
 mod names;

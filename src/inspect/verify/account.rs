@@ -108,7 +108,12 @@ impl Verifier<'_> {
     /// Whether a file is of the store.
     pub(super) fn is_of(&mut self, store: &[u8; 16], path: &Path, account: &Account) -> bool {
         let Some(summary) = &account.summary else { return true };
-        let Some(common) = summary.common.filter(|common| common.store != *store) else { return true };
+        let Some(common) = summary.common.filter(|common| common.store != *store) else {
+            if matches!(summary.kind, Some(FileKind::Segment | FileKind::Pack)) {
+                self.last = self.last.max(summary.sequences.map_or(0, |(_, last)| last));
+            }
+            return true;
+        };
         let hex = |id: &[u8; 16]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let why = format!("expected a file of store {}, found one of {}", hex(store), hex(&common.store));
         let name = name_of(path);

@@ -133,6 +133,8 @@ pub struct Verifier<'a> {
     pub read: Totals,
     /// What is wrong.
     pub found: Vec<Finding>,
+    /// The last change that a value file says.
+    last: u64,
     /// Ends of logs that are not whole: only others know whether that is damage.
     torn: Vec<(String, Part)>,
 }
@@ -140,7 +142,7 @@ pub struct Verifier<'a> {
 impl<'a> Verifier<'a> {
     /// `stop` is asked now and then; if it says yes, whatever goes on ends in `Cancelled`.
     pub fn new(depth: Depth, stop: &'a dyn Fn() -> bool) -> Self {
-        Self { depth, stop, read: Totals::default(), found: Vec::new(), torn: Vec::new() }
+        Self { depth, stop, read: Totals::default(), found: Vec::new(), last: 0, torn: Vec::new() }
     }
 
     fn find(&mut self, finding: Finding) {

@@ -120,7 +120,9 @@ impl StoreVerify<'_> {
         };
         let Some(state) = &self.files.state else {
             let account = self.verifier.file(&file, &path)?;
-            self.verifier.reader(&file, &path, &account)?;
+            if self.files.store.is_none_or(|store| self.verifier.is_of(&store, &path, &account)) {
+                self.verifier.reader(&file, &path, &account)?;
+            }
             return Ok(false);
         };
         if let Some(table) = state.tables.values().find(|table| table.id == id && table.kind() == kind) {
@@ -178,6 +180,10 @@ impl StoreVerify<'_> {
         if let Some((_, torn)) = torn {
             finding.part.flip = torn.flip;
             finding.part.holds = torn.holds.clone();
+        }
+        if finding.part.holds.sequences.is_none() && error.kind() == ErrorKind::Corrupt {
+            // Nothing says how far the log went: what the index knows behind what is left of it is affected, and what it does not know.
+            finding.part.holds = Holds::sequences(self.verifier.last.saturating_add(1), u64::MAX);
         }
         self.verifier.find(finding);
         Ok(())

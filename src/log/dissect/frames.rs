@@ -94,11 +94,14 @@ impl Walk<'_> {
             false => format!("durable up to {}", head.promise),
         };
         part.holds = Holds::sequences(first, last);
+        // What is missing in front of it, whatever stands there.
+        let mut missing = None;
         if last_checksum.is_some_and(|checksum| checksum != head.prev_checksum) {
             part.state = PartState::Damaged("expected a frame that names the one before it".into());
         } else if self.out.frames > 0 && first != self.out.next_sequence {
             let next = self.out.next_sequence;
             part.state = PartState::Damaged(format!("expected the change {next}, found {first}"));
+            missing = first.checked_sub(1).filter(|last| next <= *last).map(|last| (next, last));
         }
         self.out.salt = Some(head.salt);
         self.out.frames = self.out.frames.saturating_add(1);
@@ -123,6 +126,9 @@ impl Walk<'_> {
                 part.holds.revisions.push((entity.bytes().clone(), row.number));
             }
             seen.changes.insert(record.change.sequence, record.change.fingerprint());
+        }
+        if let Some((first, last)) = missing {
+            part.holds = Holds::sequences(first, last);
         }
         self.part(part)?;
         for contents in by_unit(&records) {

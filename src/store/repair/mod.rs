@@ -21,13 +21,12 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{Progress, Store};
-use crate::codec::{FileId, FileKind};
 use crate::env::{Env, HashMap, LockMode};
 use crate::error::IoContext;
 use crate::index::entity_hash;
 use crate::limits::Limits;
 use crate::log::{Change, LoggedChange, MainContent, Numbers, RecordDraft, UnitDraft};
-use crate::manifest::{StoreLock, prepare_dir, read_state};
+use crate::manifest::{StoreLock, prepare_dir};
 use crate::model::{Address, Annotation, ContentRef, Digest, Fields, Flags, RevisionKind, Row};
 use crate::{Error, Result};
 use salvage::{Entry, Salvage};
@@ -47,7 +46,7 @@ pub enum RepairMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Changes of which nothing is left: first and last sequence number.
+    /// Changes of which nothing is left: first and last sequence number. `u64::MAX`: the end of the log is lost, and nobody knows how much of it.
     Changes(u64, u64),
     /// A revision that a later one names as its parent, and that is among those changes.
     Revision(Bytes, u64),
@@ -113,6 +112,9 @@ pub fn repair(
         Err(error) => return Err(error),
     };
     let mut salvage = Salvage::survey(env, from, progress)?;
+    if salvage.is_empty() {
+        return Err(Error::invalid("nothing can be saved: there is no change that can be read"));
+    }
     let writer = match mode {
         RepairMode::DryRun => None,
         RepairMode::Apply => {
@@ -162,25 +164,7 @@ pub(super) fn annotations_of_remains(
         Err(error) => return Err(error),
     };
     let mut salvage = Salvage::survey(env, dir, progress)?;
-    let (store, mut last, mut lost) = (salvage.store, salvage.last, salvage.lost());
-    // A file that is missing altogether is known to the manifest at best.
-    if let Ok(state) = read_state(env, dir) {
-        let files = state.value_files.values().map(|file| file.sequence_last);
-        let known = files.chain(state.flushed.values().copied()).max().unwrap_or(0);
-        if known > last {
-            lost.push((last.saturating_add(1), known));
-            last = known;
-        }
-        // Nor is the segment that was being written in it: only that it was promised.
-        let (number, _) = state.promise;
-        let sealed = state.value_files.keys().chain(state.packed_end.as_ref().map(|end| &end.id));
-        let newer = sealed.map(|id| id.number).max().unwrap_or(0) < number;
-        let segment = FileId { epoch: state.epoch, number }.file_name(FileKind::Segment);
-        let there = env.fs.exists(&dir.join(&segment)).context("look for", &dir.join(&segment))?;
-        if newer && !there {
-            lost.push((last.saturating_add(1), u64::MAX));
-        }
-    }
+    let (store, last, lost) = (salvage.store, salvage.known(), salvage.lost());
     let (mut at, mut annotations) = (None, Vec::new());
     while let Some(entry) = salvage.next()? {
         match entry.change.change {
@@ -295,7 +279,10 @@ impl Copy<'_> {
                     && tag.is_none_or(|tag| tag == digest.tag())
             });
             let Some(raw) = whole else {
-                self.report.lose(Lost::Content(entity.bytes().clone(), row.number, slot));
+                // Where nobody says any more that it was erased, the annotation that it was forgotten is enough.
+                if !salvage.is_forgotten(entity, row.number) {
+                    self.report.lose(Lost::Content(entity.bytes().clone(), row.number, slot));
+                }
                 placed.push(None);
                 continue;
             };
@@ -334,6 +321,13 @@ impl Copy<'_> {
             Some(fields) if fields.slots.is_empty() => row.cold.clone(),
             Some(fields) => {
                 for (_, reference) in &mut fields.slots {
+                    // The contents of a slot that came from an earlier revision; without a tag it is forgotten, not lost.
+                    if let Some(it) = reference.filter(|it| it.address.sequence != 0 && it.tag != 0)
+                        && !self.moved.contains_key(&it.address)
+                    {
+                        let (entity, slot) = (entity.bytes().clone(), it.address.slot);
+                        self.report.lose(Lost::Content(entity, row.number, slot));
+                    }
                     *reference = reference.and_then(|reference| match reference.address.sequence {
                         0 => {
                             let slot = place(reference.address.slot)?;

@@ -26,6 +26,7 @@ mod reserved;
 pub mod table;
 pub mod time;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,7 +35,12 @@ pub use args::{ColorChoice, Global};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
+    run_from(std::env::args_os())
+}
+
+/// Runs a command line inside this process: the first word is the program's name.
+pub fn run_from(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match args::Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => return exit::refused(&error),
     };

@@ -16,8 +16,11 @@ use crate::error::IoContext;
 use crate::index::annotations;
 use crate::index::table::{TableItem, dissect_table};
 use crate::inspect::StoreFiles;
-use crate::log::{Change, Locator, LoggedChange, SegmentItem, VerifyDepth, dissect_segment};
-use crate::model::{Address, Fields};
+use crate::log::{
+    Change, FRAME_HEADER_LEN, Locator, LoggedChange, Position, SegmentItem, VerifyDepth, dissect_segment,
+};
+use crate::manifest::State;
+use crate::model::{Address, Annotation, AnnotationKind, Entity, FieldMask, Fields};
 use crate::pack::{PackItem, dissect_pack};
 use crate::store::Progress;
 use ranges::Ranges;
@@ -66,7 +69,16 @@ pub(super) struct Salvage {
     from_index: BTreeMap<u64, LoggedChange>,
     present: Ranges,
     reused: BTreeSet<Address>,
+    /// Revisions whose contents are forgotten, by entity: first and last number.
+    forgotten: BTreeMap<Bytes, Vec<(u64, u64)>>,
     pub last: u64,
+    /// The last change that anything knows of, present or not.
+    known: u64,
+    /// The log was durable further than anything shows: changes behind that are lost, nobody knows how many.
+    endless: bool,
+    /// How far the log was durable, as the segments say; and where the frames of each segment end.
+    promise: Position,
+    ends: BTreeMap<u64, u64>,
     /// The store's id, if any file still says it.
     pub store: Option<[u8; 16]>,
     /// The latest writer epoch.
@@ -87,7 +99,7 @@ impl Salvage {
             .filter(|entry| !entry.is_dir)
             .filter_map(|entry| FileId::parse(&entry.name))
             .collect();
-        let state = StoreFiles::read(fs, dir)?.state;
+        let StoreFiles { state, store: mut whose, .. } = StoreFiles::read(fs, dir)?;
         let mut salvage = Self {
             files: Vec::new(),
             pending: BTreeMap::new(),
@@ -95,14 +107,18 @@ impl Salvage {
             from_index: BTreeMap::new(),
             present: Ranges::default(),
             reused: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             last: 0,
+            known: 0,
+            endless: false,
+            promise: Position::NONE,
+            ends: BTreeMap::new(),
             store: None,
             epoch: own.iter().map(|(id, _)| id.epoch).max().unwrap_or(0),
             strays: BTreeMap::new(),
             group_cache: VecDeque::new(),
             damaged_tables: Vec::new(),
         };
-        let mut store = state.as_ref().map(|state| state.store);
         for (done, (id, kind)) in own.iter().enumerate() {
             progress.step("survey", done as u64, own.len() as u64)?;
             let gone = state
@@ -111,10 +127,10 @@ impl Salvage {
             if matches!(kind, FileKind::Segment | FileKind::Pack) && !gone {
                 let path = dir.join(id.file_name(*kind));
                 let file = fs.open(&path, Access::Read).context("open", &path)?;
-                salvage.survey_file(path, *kind, file, &mut store)?;
+                salvage.survey_file(path, *kind, file, &mut whose)?;
             }
         }
-        salvage.store = store;
+        salvage.store = whose;
         salvage.files.sort_by_key(|file| (file.first, std::cmp::Reverse(file.generation)));
         salvage.find_present()?;
         let tables =
@@ -122,7 +138,11 @@ impl Salvage {
         for (id, kind) in tables {
             let path = dir.join(id.file_name(*kind));
             let file = fs.open(&path, Access::Read).context("open", &path)?;
-            salvage.survey_table(&path, &file, store)?;
+            salvage.survey_table(&path, &file, whose)?;
+        }
+        salvage.known = salvage.last;
+        if let Some(state) = &state {
+            salvage.find_end(state);
         }
         Ok(salvage)
     }
@@ -193,6 +213,15 @@ impl Salvage {
                     }
                     Ok(())
                 })?;
+                let named = source.path.file_name().and_then(|name| FileId::parse(name.to_str()?));
+                if survey.common.is_none_or(|common| store.is_none_or(|store| store == common.store))
+                    && let Some(number) =
+                        survey.common.map(|it| it.id.number).or(named.map(|(id, _)| id.number))
+                {
+                    let end = survey.trailer.map_or(survey.frames_end, |_| u64::MAX);
+                    self.ends.insert(number, end);
+                    self.promise = self.promise.max(survey.promise);
+                }
                 survey.common
             }
         };
@@ -215,16 +244,50 @@ impl Salvage {
         Ok(())
     }
 
+    /// Where the log ended, as far as anything still says: what is missing behind the last change is lost like what is missing between two.
+    fn find_end(&mut self, state: &State) {
+        let files = state.value_files.values().map(|file| file.sequence_last);
+        let flushed = state.flushed.values().copied();
+        self.known = files.chain(flushed).chain([self.last]).max().unwrap_or(0);
+        let promise = self.promise.max(Position::new(state.promise.0, state.promise.1));
+        self.endless = match self.ends.get(&promise.file) {
+            // A frame that ends the log, or says how far it is durable, has no change in it: two of them may be all that is missing.
+            Some(end) => promise.offset > end.saturating_add(2 * FRAME_HEADER_LEN as u64),
+            None => {
+                // Packs have later numbers than segments that are still written to.
+                let files = state.value_files.values().filter(|file| file.kind == FileKind::Segment);
+                let sealed = files.map(|file| file.id).chain(state.packed_end.map(|end| end.id));
+                sealed.map(|id| id.number).max().unwrap_or(0) < promise.file
+            }
+        };
+    }
+
     /// Goes through all changes once, to know which are there and which contents are used again.
     fn find_present(&mut self) -> Result<()> {
         while let Some(entry) = self.next()? {
             self.present.add(entry.change.sequence);
-            if let Change::Revision { row, .. } = &entry.change.change {
-                self.note_reused(row.sequence, row.content.map(|content| content.address), &row.cold);
+            match &entry.change.change {
+                Change::Revision { row, .. } => {
+                    self.note_reused(row.sequence, row.content.map(|content| content.address), &row.cold);
+                }
+                Change::Annotation(annotation) => self.note_forgotten(annotation),
+                Change::Erased { .. } => {}
             }
         }
         self.next_file = 0;
         Ok(())
+    }
+
+    fn note_forgotten(&mut self, annotation: &Annotation) {
+        let first = match annotation.kind {
+            AnnotationKind::Forget => annotation.first,
+            AnnotationKind::Retain => 1,
+            _ => return,
+        };
+        if annotation.fields.contains(FieldMask::CONTENT) {
+            let of = self.forgotten.entry(annotation.entity.bytes().clone()).or_default();
+            of.push((first, annotation.last));
+        }
     }
 
     fn note_reused(&mut self, sequence: u64, main: Option<Address>, cold: &Bytes) {
@@ -269,8 +332,12 @@ impl Salvage {
         }
         for change in found {
             self.last = self.last.max(change.sequence);
-            if let Change::Revision { row, .. } = &change.change {
-                self.note_reused(row.sequence, row.content.map(|content| content.address), &row.cold);
+            match &change.change {
+                Change::Revision { row, .. } => {
+                    self.note_reused(row.sequence, row.content.map(|content| content.address), &row.cold);
+                }
+                Change::Annotation(annotation) => self.note_forgotten(annotation),
+                Change::Erased { .. } => {}
             }
             self.from_index.insert(change.sequence, change);
         }
@@ -289,7 +356,27 @@ impl Salvage {
     pub fn lost(&self) -> Vec<(u64, u64)> {
         let mut known = self.present.clone();
         self.from_index.keys().for_each(|sequence| known.add(*sequence));
-        known.missing(self.last)
+        let mut lost = known.missing(self.known);
+        if self.endless {
+            lost.push((self.known.saturating_add(1), u64::MAX));
+        }
+        lost
+    }
+
+    /// The last change that anything knows of, present or not.
+    pub fn known(&self) -> u64 {
+        self.known
+    }
+
+    /// Whether no change is left at all.
+    pub fn is_empty(&self) -> bool {
+        self.present.is_empty() && self.from_index.is_empty()
+    }
+
+    /// Whether the content of a revision is forgotten.
+    pub fn is_forgotten(&self, entity: &Entity, number: u64) -> bool {
+        let of = self.forgotten.get(entity.as_bytes());
+        of.into_iter().flatten().any(|(first, last)| (*first..=*last).contains(&number))
     }
 
     /// Whether a content is used again by a later revision.

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 pub(super) struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn has(&self, n: u64) -> bool {
         self.0.range(..=n).next_back().is_some_and(|(_, last)| n <= *last)
     }

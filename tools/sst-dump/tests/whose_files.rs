@@ -1,0 +1,231 @@
+//! Which store the files of a directory are of, and how far its log went: what was found by `tools/damage-trials`.
+#![allow(clippy::disallowed_methods, reason = "tests use files")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use recension::codec::FileKind;
+use recension::env::Env;
+use recension::{CheckDepth, Forgetting, Lost, Packing, Progress, RepairMode, RepairReport, Store, repair};
+use support::{copy, dump, files, flip, store};
+
+fn go(_: &'static str, _: u64, _: u64) -> bool {
+    true
+}
+
+fn mend(from: &Path, into: &Path, mode: RepairMode) -> recension::Result<RepairReport> {
+    repair(&Env::os(1), from, into, mode, &mut Progress::new(&mut go))
+}
+
+/// Repairs, and looks into what came out; answers the report and how many changes there are.
+fn mended(from: &Path, into: &Path) -> (RepairReport, u64) {
+    let dry = mend(from, into, RepairMode::DryRun).unwrap();
+    let report = mend(from, into, RepairMode::Apply).unwrap();
+    assert_eq!(dry, report);
+    let store = Store::builder(into).open().unwrap();
+    let check = store.check(CheckDepth::Deep, &mut Progress::new(&mut go)).unwrap();
+    assert!(check.is_clean(), "{:?}", check.findings);
+    let changes = store.published();
+    store.close().unwrap();
+    (report, changes)
+}
+
+fn changes(dir: &Path) -> u64 {
+    let store = Store::builder(dir).open().unwrap();
+    let changes = store.published();
+    store.close().unwrap();
+    changes
+}
+
+fn another(dir: &Path, n: usize) -> PathBuf {
+    std::fs::create_dir(dir.join("other")).unwrap();
+    store(&dir.join("other"), n)
+}
+
+#[test]
+fn a_flipped_bit_in_the_manifests_store_id_costs_nothing_and_blames_no_other_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 200);
+    let all = changes(&sound);
+    let manifest = files(&sound, FileKind::Manifest).pop().unwrap();
+    flip(&manifest, 0x1b, 2);
+    let said = dump([Path::new("verify"), &sound, Path::new("--json")]).damage();
+    for finding in said.json().iter().filter(|line| line["type"] == "finding") {
+        assert_eq!(finding["file"], manifest.file_name().unwrap().to_str().unwrap(), "{}", said.out);
+    }
+    let (report, saved) = mended(&sound, &dir.path().join("mended"));
+    assert_eq!((report.lost, saved), (Vec::new(), all));
+}
+
+#[test]
+fn a_manifest_of_another_store_takes_nothing_from_this_ones_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 200);
+    let all = changes(&sound);
+    let other = another(dir.path(), 200);
+    let manifest = files(&sound, FileKind::Manifest).pop().unwrap();
+    std::fs::copy(files(&other, FileKind::Manifest).pop().unwrap(), &manifest).unwrap();
+    let said = dump([Path::new("verify"), &sound, Path::new("--json")]).damage();
+    let found: Vec<_> = said.json().into_iter().filter(|line| line["type"] == "finding").collect();
+    assert!(found.iter().any(|finding| finding["check"] == "identity"), "{}", said.out);
+    assert!(found.iter().all(|finding| finding["check"] != "identity" || finding["kind"] == "file"));
+    let blamed =
+        |finding: &&serde_json::Value| !finding["file"].as_str().unwrap_or_default().contains("manifest");
+    assert_eq!(found.iter().filter(blamed).filter(|it| it["file"] != "").count(), 0, "{}", said.out);
+    let (report, saved) = mended(&sound, &dir.path().join("mended"));
+    assert_eq!((report.lost, saved), (Vec::new(), all));
+}
+
+#[test]
+fn where_nothing_can_be_saved_the_dry_run_says_so_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 60);
+    for kind in [FileKind::Segment, FileKind::Pack, FileKind::RevisionTable, FileKind::PlainTable] {
+        files(&sound, kind).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+    let into = dir.path().join("mended");
+    for mode in [RepairMode::DryRun, RepairMode::Apply] {
+        let error = mend(&sound, &into, mode).unwrap_err();
+        assert!(error.to_string().contains("nothing can be saved"), "{error}");
+        assert!(!into.exists());
+    }
+}
+
+#[test]
+fn a_lost_end_of_the_log_is_named_and_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    // With packs: their numbers are above that of the segment that is written to.
+    let sound = store(dir.path(), 700);
+    let all = changes(&sound);
+    let segment = files(&sound, FileKind::Segment).pop().unwrap();
+    let name = segment.file_name().unwrap();
+    let parts = dump([Path::new("layout"), &segment, Path::new("--json")]).ok().json();
+    let frames: Vec<_> = parts.iter().filter(|part| part["kind"] == "commit").collect();
+    let first = frames[0]["sequence_first"].as_u64().unwrap();
+    let middle = frames[frames.len() / 2];
+    let (at, kept) = (middle["offset"].as_u64().unwrap(), middle["sequence_first"].as_u64().unwrap() - 1);
+    let cut: [(&str, Option<u64>, u64); 3] =
+        [("gone", None, first - 1), ("empty", Some(0), first - 1), ("cut", Some(at), kept)];
+    for (what, len, left) in cut {
+        let damaged = dir.path().join(what);
+        copy(&sound, &damaged);
+        match len {
+            None => std::fs::remove_file(damaged.join(name)).unwrap(),
+            Some(len) => {
+                let bytes = support::read(&segment);
+                std::fs::write(damaged.join(name), &bytes[..len as usize]).unwrap();
+            }
+        }
+        let said = dump([Path::new("verify"), &damaged, Path::new("--json")]).damage();
+        let named = said.json().iter().any(|line| {
+            line["check"] == "log" && line["sequence_first"] == left + 1 && line["sequence_last"].is_null()
+        });
+        assert!(named, "{what}: {}", said.out);
+        let (report, _) = mended(&damaged, &dir.path().join(format!("{what}-mended")));
+        let ranges: Vec<(u64, u64)> = report
+            .lost
+            .iter()
+            .filter_map(|lost| match lost {
+                Lost::Changes(first, last) => Some((*first, *last)),
+                _ => None,
+            })
+            .collect();
+        // What the index still has is saved; of the rest nobody knows how much it was.
+        assert!(
+            ranges.last().is_some_and(|(first, last)| *first > left && *last == u64::MAX),
+            "{what} {ranges:?}"
+        );
+        let covered = |sequence: u64| ranges.iter().any(|(first, last)| (*first..=*last).contains(&sequence));
+        let lost = (left + 1..=all).filter(|sequence| covered(*sequence)).count() as u64;
+        assert_eq!(report.changes + lost, all, "{what}: {ranges:?}");
+    }
+}
+
+#[test]
+fn a_sound_end_of_the_log_is_not_reported_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in [60, 700] {
+        std::fs::create_dir(dir.path().join(n.to_string())).unwrap();
+        let sound = store(&dir.path().join(n.to_string()), n);
+        let all = changes(&sound);
+        let (report, saved) = mended(&sound, &dir.path().join(format!("mended{n}")));
+        assert_eq!((report.lost, saved), (Vec::new(), all));
+    }
+}
+
+#[test]
+fn what_is_forgotten_is_not_reported_as_lost_when_its_digest_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let builder = || Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked);
+    let open = builder().open().unwrap();
+    support::fill(&open, 100);
+    open.forget(&Forgetting::revisions("page 1", 1, 2), &mut Progress::new(&mut go)).unwrap();
+    open.flush().unwrap();
+    open.pack(&mut Progress::new(&mut go)).unwrap();
+    open.close().unwrap();
+    for pack in files(&path, FileKind::Pack) {
+        let parts = dump([Path::new("layout"), &pack, Path::new("--json")]).ok().json();
+        for part in parts.iter().filter(|part| part["kind"] == "digests") {
+            let at = part["offset"].as_u64().unwrap() + part["len"].as_u64().unwrap() / 2;
+            flip(&pack, at, 1);
+        }
+    }
+    let (report, _) = mended(&path, &dir.path().join("mended"));
+    assert_eq!(report.lost, Vec::new());
+    let store = Store::builder(dir.path().join("mended")).open().unwrap();
+    assert!(!store.revision("page 1", 1).unwrap().unwrap().forgotten().is_empty());
+}
+
+#[test]
+fn a_missing_table_is_damage_and_not_the_work_of_a_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 200);
+    std::fs::remove_file(files(&sound, FileKind::PlainTable).pop().unwrap()).unwrap();
+    let said = dump([Path::new("verify"), &sound]).damage();
+    assert!(said.out.contains("(missing)") && !said.out.contains("a writer"), "{}", said.out);
+}
+
+#[test]
+fn what_is_forgotten_or_purged_on_one_side_only_is_no_difference() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    support::fill(&store, 100);
+    store.flush().unwrap();
+    store.forget(&Forgetting::revisions("page 1", 1, 2), &mut Progress::new(&mut go)).unwrap();
+    store.purge("page 2", recension::Expect::Any, "test", "all of it").unwrap();
+    let looked = |when: &str| {
+        for verb in ["verify", "diff-index"] {
+            let said = dump([Path::new(verb), &path]);
+            assert_eq!(said.code, Some(0), "{verb} {when}: {}", said.out);
+        }
+    };
+    looked("before anything is erased");
+    // The tables are written anew without it, the log is not.
+    store.flush().unwrap();
+    store.compact(recension::Compaction::Full, &mut Progress::new(&mut go)).unwrap();
+    looked("erased in the index");
+    store.reclaim(&mut Progress::new(&mut go)).unwrap();
+    looked("erased everywhere");
+    store.close().unwrap();
+    looked("closed");
+}
+
+#[test]
+fn what_was_packed_without_the_forgotten_is_no_difference_to_an_older_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    support::fill(&store, 100);
+    store.flush().unwrap();
+    store.forget(&Forgetting::revisions("page 1", 1, 2), &mut Progress::new(&mut go)).unwrap();
+    store.purge("page 2", recension::Expect::Any, "test", "all of it").unwrap();
+    store.pack(&mut Progress::new(&mut go)).unwrap();
+    for verb in ["verify", "diff-index"] {
+        let said = dump([Path::new(verb), &path]);
+        assert_eq!(said.code, Some(0), "{verb}: {}", said.out);
+    }
+    store.close().unwrap();
+}
