@@ -42,6 +42,7 @@ pub const ALL: &[&str] = &[
     "open: unfinished file removed",
     "pack: damaged file left as it is",
     "pack: group of the log copied",
+    "pack: groups handed in",
     "pack: installed",
     "pack: no room, nothing tried",
     "pipeline: head is pending",

@@ -32,18 +32,22 @@
 //! group could not be read without it, and not be told from another one after a misplaced write).
 
 mod bits;
+mod crew;
 mod dissect;
+mod encode;
 mod group;
 mod layout;
 mod output;
 mod plan;
 mod reader;
+mod tail;
 mod verify;
 mod write;
 
 pub use crate::codec::{GROUP_RAW_MAX, compress_group};
 pub use crate::log::Member;
 pub use crate::log::VerifyDepth as Depth;
+pub use crew::Crew;
 pub use dissect::{PackItem, PackSurvey, describe_pack, dissect_pack, read_group};
 pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GroupHeader, entity_hash};
 pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};

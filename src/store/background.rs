@@ -19,8 +19,9 @@ use super::open::OpenReport;
 use super::options::Packing;
 use super::unpackable::is_given_up;
 use crate::codec::FileId;
-use crate::env::JobClass;
+use crate::env::{JobClass, Jobs};
 use crate::index::memtable::Memtable;
+use crate::pack::Crew;
 use crate::{Error, Result};
 
 /// How long to wait before trying again after the disk was full. Work that nobody waits for is tried ever less often,
@@ -44,11 +45,12 @@ pub(crate) struct Background {
     /// The store was closed or dropped and its log is ended: the directory may be given up when no job runs. (`closed` comes first,
     /// while the log is still being written.)
     pub(crate) log_ended: AtomicBool,
-    /// Held by whoever flushes, seals, compacts or packs: each is done by one thread at a time.
+    /// Held by whoever flushes, seals or compacts: each is done by one thread at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) sealing: Mutex<()>,
     pub(crate) compacting: Mutex<()>,
-    pub(crate) packing: Mutex<()>,
+    /// Whose turn it is to pack or to merge; whoever waits for it helps.
+    pub(crate) packing: Crew,
     /// Held by whoever erases what is forgotten; taken before the others.
     pub(crate) reclaiming: Mutex<()>,
     /// Segments that were rolled over and are to be sealed, oldest first.
@@ -76,8 +78,8 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn new(open_report: OpenReport) -> Self {
-        Self { open_report, ..Self::default() }
+    pub(crate) fn new(open_report: OpenReport, jobs: Arc<dyn Jobs>) -> Self {
+        Self { open_report, packing: Crew::new(jobs), ..Self::default() }
     }
 
     pub(crate) fn begin_spare(&self) -> bool {

@@ -44,7 +44,7 @@ impl Inner {
         // No table is made or removed from before the segment ends until all links are made: tables must not be ahead of the log.
         let _compacting = self.background.compacting.lock();
         // Nor is a segment replaced by its pack.
-        let _packing = self.background.packing.lock();
+        let _packing = self.background.packing.turn();
         let _flushing = self.background.flushing.lock();
         self.check_writable()?;
         self.roll_over()?;

@@ -244,7 +244,7 @@ impl Inner {
 
     /// Does one part of the next merge; `false` if there is none to do. `Cancelled` leaves everything as it was.
     pub(crate) fn merge_one(self: &Arc<Self>, cancel: &dyn Fn() -> bool) -> Result<bool> {
-        let _one_at_a_time = self.background.packing.lock();
+        let _one_at_a_time = self.background.packing.turn();
         self.check_writable()?;
         let Some(merge) = self.next_merge()? else { return Ok(false) };
         self.packing_meanwhile(cancel, &|stop| self.merge_part(&merge, stop))?;

@@ -51,7 +51,7 @@ impl Inner {
 
     /// Packs one segment; `false` if there is none to pack. `Cancelled` leaves everything as it was.
     pub(crate) fn pack_one(self: &Arc<Self>, cancel: &dyn Fn() -> bool) -> Result<bool> {
-        let _one_at_a_time = self.background.packing.lock();
+        let _one_at_a_time = self.background.packing.turn();
         self.check_writable()?;
         let Some(segment) = self.next_to_pack() else { return Ok(false) };
         self.pack_segment(&segment, cancel)?;
@@ -61,6 +61,7 @@ impl Inner {
     /// Ends the active segment and packs all that there is.
     pub(crate) fn pack_all(self: &Arc<Self>, progress: &mut Progress<'_>) -> Result<()> {
         self.check_writable()?;
+        let _hurry = self.background.packing.hurry();
         self.roll_over()?;
         // Whoever rolled over, the group that did is written now, and its segment queued for sealing.
         self.sync()?;
@@ -83,6 +84,7 @@ impl Inner {
         if background.swap(true, Ordering::AcqRel) {
             return Err(Error::invalid("a full compaction is running already"));
         }
+        let _hurry = self.background.packing.hurry();
         // Asked for: what could not be read before is tried again.
         self.background.unpackable.lock().clear();
         let done = self.pack_all(progress).and_then(|()| self.merge_fully(progress));
@@ -98,7 +100,7 @@ impl Inner {
         let up_to = self.runs().last().map_or(0, |run| run.last);
         loop {
             progress.borrow_mut().step("merge", done, 0)?;
-            let _one_at_a_time = self.background.packing.lock();
+            let _one_at_a_time = self.background.packing.turn();
             self.check_writable()?;
             let Some(merge) = self.next_full_merge(up_to)? else { return Ok(()) };
             let stop = || self.is_ending() || progress.borrow_mut().step("merge", done, 0).is_err();
@@ -238,7 +240,7 @@ impl Inner {
     ) -> Result<(ValueFileInfo, ValueEntry)> {
         let fs = &self.env.fs;
         let path = self.manifest.files().path(request.id, FileKind::Pack);
-        let info = pack_erasing(&**fs, &path, inputs, erasures, request, cancel)?;
+        let info = pack_erasing(&**fs, &path, inputs, erasures, request, &self.background.packing, cancel)?;
         self.counters.pack_bytes.fetch_add(info.len, Ordering::Relaxed);
         let dir = self.manifest.dir();
         if !planted!("pack name not synced") {

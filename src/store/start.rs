@@ -119,7 +119,7 @@ impl Opening {
             latch: OnceLock::new(),
             checkpoint_failed: OnceLock::new(),
             closed: AtomicBool::new(false),
-            background: Background::new(self.report),
+            background: Background::new(self.report, Arc::clone(&self.env.jobs)),
             background_done: (Mutex::new(0), Condvar::new()),
             reserve: super::reserve::Reserve::default(),
             counters: super::stats::Counters::default(),
@@ -291,7 +291,7 @@ impl Inner {
         // Jobs look at `closed` every few hundred rows, and again when they have got one of these.
         drop(self.background.reclaiming.lock());
         drop(self.background.compacting.lock());
-        drop(self.background.packing.lock());
+        drop(self.background.packing.turn());
         drop(self.background.flushing.lock());
         drop(self.background.sealing.lock());
         self.background.log_ended.store(true, Ordering::SeqCst);

@@ -56,7 +56,8 @@ impl Erasures for Told {
 
 fn make_erasing(fs: &MemFs, inputs: &[PackInput], told: &Told, number: u64, last: u64) -> Arc<Pack> {
     let request = PackRequest { annotation_watermark: told.up_to, ..request(number, 1, last, TEST) };
-    let info = pack_erasing(fs, &path_of(request.id), inputs, told, &request, &|| false).unwrap();
+    let info =
+        pack_erasing(fs, &path_of(request.id), inputs, told, &request, &Crew::alone(), &|| false).unwrap();
     let pack = open(fs, &info);
     pack.verify(Depth::Contents, &|| false).unwrap();
     pack
@@ -194,8 +195,16 @@ fn of_a_purged_entity_a_number_is_left_for_each_change_and_merges_take_it_along_
     let mut of_part = request(72, 1, last, TEST);
     of_part.rectangle = high.header().rectangle.clone();
     of_part.annotation_watermark = 900;
-    let info = pack_erasing(&*fs, &path_of(of_part.id), &[PackInput::Pack(high)], &told, &of_part, &|| false)
-        .unwrap();
+    let info = pack_erasing(
+        &*fs,
+        &path_of(of_part.id),
+        &[PackInput::Pack(high)],
+        &told,
+        &of_part,
+        &Crew::alone(),
+        &|| false,
+    )
+    .unwrap();
     let high = open(&fs, &info);
     assert_eq!(erased(&high), 30);
     let inputs = [PackInput::Pack(low), PackInput::Pack(high)];

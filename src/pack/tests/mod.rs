@@ -1,4 +1,5 @@
 mod bits;
+mod crew;
 mod damage;
 mod erasing;
 mod merge;

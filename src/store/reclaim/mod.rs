@@ -187,7 +187,7 @@ impl Inner {
         // Where a merge is half done, a bound is moved by finishing it.
         while self.is_merge_unfinished() && self.latching(self.merge_one(cancel))? {}
         loop {
-            let _one_at_a_time = self.background.packing.lock();
+            let _one_at_a_time = self.background.packing.turn();
             self.check_writable()?;
             let state = self.manifest.state();
             let named = |bound: &[u8]| erasures.purged_bound(bound).is_ok_and(|purged| purged.is_some());
@@ -348,7 +348,7 @@ impl Inner {
     /// Moves the mark, if no file came meanwhile that was written without regard to the annotations up to it.
     fn reclaim_manifest(&self, erasures: &ViewErasures, purges: bool, pass: &Pass) -> Result<()> {
         let _compacting = self.background.compacting.lock();
-        let _packing = self.background.packing.lock();
+        let _packing = self.background.packing.turn();
         let _flushing = self.background.flushing.lock();
         let state = self.manifest.state();
         let up_to = erasures.up_to();
