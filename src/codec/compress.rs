@@ -52,7 +52,7 @@ pub fn compress(codec: Codec, level: i32, raw: &[u8]) -> Vec<u8> {
         Codec::Raw => raw.to_vec(),
         Codec::Lz4 => lz4(raw),
         // zstd into a vector can only fail for lack of memory; raw is always right, if larger.
-        Codec::Zstd => zstd::bulk::compress(raw, level).unwrap_or_default(),
+        Codec::Zstd => super::compressor::zstd_frame(raw, level, None).unwrap_or_default(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod checksum;
 mod compress;
+mod compressor;
 mod group;
 mod header;
 mod part;

@@ -71,8 +71,8 @@ pub use seal::{SealRequest, seal};
 pub use sealed::SealedSegment;
 pub use segment::{SEGMENT_HEADER_LEN, SEGMENT_VERSION, SegmentHeader};
 pub(crate) use tail::{
-    BLOCK_HEADER_LEN, DirectoryBlock, Lengths, Sequences, checked_block, decode_block, directory_block_len,
-    put_block, seal_block,
+    BLOCK_HEADER_LEN, DirectoryBlock, Lengths, PackedBlock, Sequences, checked_block, decode_block,
+    directory_block_len, seal_block,
 };
 pub use tail::{TRAILER_LEN, Trailer};
 pub use unit::{UNIT_HEADER_LEN, Unit, UnitHeader, UnitKind};

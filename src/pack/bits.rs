@@ -85,12 +85,17 @@ impl<const N: usize> Rows<N> {
 
     /// One of them.
     pub fn row(&self, index: usize) -> Option<[u64; N]> {
+        self.front(index)
+    }
+
+    /// Its first columns.
+    pub fn front<const M: usize>(&self, index: usize) -> Option<[u64; M]> {
         if index >= self.rows {
             return None;
         }
         let row_bits: usize = self.widths.iter().map(|width| *width as usize).sum();
         let mut at = index.checked_mul(row_bits)?;
-        let mut row = [0_u64; N];
+        let mut row = [0_u64; M];
         for ((value, low), width) in row.iter_mut().zip(self.base).zip(self.widths) {
             *value = low.wrapping_add(self.number(at, width));
             at += width as usize;
@@ -101,8 +106,11 @@ impl<const N: usize> Rows<N> {
     fn number(&self, at: usize, width: u32) -> u64 {
         let bytes = self.bits.get(at / 8..).unwrap_or_default();
         let shift = (at % 8) as u32;
-        let needed = (shift + width).div_ceil(8) as usize;
-        let wide = bytes.iter().take(needed).rev().fold(0_u128, |wide, byte| wide << 8 | u128::from(*byte));
+        let wide = match bytes.first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            // Less than 16 bytes are left.
+            None => bytes.iter().rev().fold(0_u128, |wide, byte| wide << 8 | u128::from(*byte)),
+        };
         (wide >> shift) as u64 & (((1_u128 << width) - 1) as u64)
     }
 }

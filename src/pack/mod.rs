@@ -12,7 +12,7 @@
 //! | digests | by address | BLAKE3 of every content, once, 128 a block: kind u8 (0 plain; reserved: 1 keyed, 2 redacted), 32 bytes each |
 //! | locators | by address | (sequence, slot, group, member) in as few bits as each block needs; see `bits` |
 //! | places | by group | where each group starts; where the last one of the block ends |
-//! | index | | entity bounds; where all these blocks are; see `layout` |
+//! | index | | entity bounds; where all these blocks are; see `index`, `trailer` |
 //!
 //! Invariants, each with its test in `tests`:
 //!
@@ -36,11 +36,13 @@ mod crew;
 mod dissect;
 mod encode;
 mod group;
+mod index;
 mod layout;
 mod output;
 mod plan;
 mod reader;
 mod tail;
+mod trailer;
 mod verify;
 mod write;
 
@@ -50,9 +52,10 @@ pub use crate::log::VerifyDepth as Depth;
 pub use crew::Crew;
 pub use dissect::{PackItem, PackSurvey, describe_pack, dissect_pack, read_group};
 pub use group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GroupHeader, entity_hash};
-pub use layout::{PACK_TRAILER_LEN, PACK_VERSION, PACKER, PackHeader, PackTrailer, Rectangle};
+pub use layout::{PACK_VERSION, PACKER, PackHeader, Rectangle};
 pub use plan::PackInput;
 pub use reader::Pack;
+pub use trailer::{PACK_TRAILER_LEN, PackTrailer};
 pub use write::{PackRequest, pack, pack_erasing};
 
 /// How packs are made. Part of what decides the bytes.

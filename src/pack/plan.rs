@@ -22,6 +22,7 @@ use super::PackOptions;
 use super::layout::Rectangle;
 use super::reader::Pack;
 use crate::codec::Malformed;
+use crate::env::HashMap;
 use crate::index::annotations::{Erasures, erase_row, is_purged};
 use crate::log::{Change, ChangeIter, Locator, LoggedChange, Member, UnitKind, ValueFile};
 use crate::model::{Address, Digest, Entity, FieldMask, Fields, Row};
@@ -209,7 +210,7 @@ pub(super) struct Contents {
 
 impl Contents {
     pub fn gather(mut changes: Merged<'_>) -> Result<Self> {
-        let mut known: BTreeMap<Entity, u32> = BTreeMap::new();
+        let mut known: HashMap<Entity, u32> = HashMap::default();
         let mut entries = Vec::new();
         let mut records = 0;
         while let Some((input, change)) = changes.next()? {
@@ -244,8 +245,10 @@ impl Contents {
             return Err(Error::invalid("more than 2^32 contents for one pack"));
         }
         // From order of appearance to rank.
+        let mut known: Vec<(Entity, u32)> = known.into_iter().collect();
+        known.sort_unstable();
         let mut ranks = vec![0; known.len()];
-        for (rank, place) in known.values().enumerate() {
+        for (rank, (_, place)) in known.iter().enumerate() {
             if let Some(slot) = ranks.get_mut(*place as usize) {
                 *slot = rank as u32;
             }
@@ -260,7 +263,7 @@ impl Contents {
                 .get(*place as usize)
                 .map(|entry| (entry.entity, std::cmp::Reverse(entry.address.sequence), entry.address.slot))
         });
-        Ok(Self { entries, entities: known.into_keys().collect(), order, records })
+        Ok(Self { entries, entities: known.into_iter().map(|(entity, _)| entity).collect(), order, records })
     }
 
     fn at(&self, order: usize) -> Option<&Entry> {

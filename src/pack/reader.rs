@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::bits::{ROWS, Rows};
 use super::group::{GROUP_HEADER_LEN, GROUP_MEMBERS_MAX, GroupHeader};
-use super::layout::{
-    DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, HEADER_LEN_MAX, Index, PACK_TRAILER_LEN, PackHeader, PackTrailer,
-};
+use super::index::Index;
+use super::layout::{DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, HEADER_LEN_MAX, PackHeader};
+use super::trailer::{PACK_TRAILER_LEN, PackTrailer};
 use crate::codec::{FileId, Malformed, Reader, crc};
 use crate::env::{Access, File, Fs, read_at_most, read_vec_at};
 use crate::error::IoContext;
@@ -171,23 +171,14 @@ impl Pack {
 
     /// `None` if no locator names it.
     fn find(&self, address: Address) -> Result<Option<Located>> {
-        let block = self.index.locators.partition_point(|place| place.first <= address);
-        let Some(block) = block.checked_sub(1) else { return Ok(None) };
+        let Some(block) = self.locator_block(address) else { return Ok(None) };
         let rows = self.locators(block, || affected(address))?;
-        let (mut low, mut high) = (0, rows.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            let Some([sequence, slot, group, member]) = rows.row(middle) else { return Ok(None) };
-            match (sequence, slot).cmp(&(address.sequence, u64::from(address.slot))) {
-                std::cmp::Ordering::Equal => {
-                    let place = (block * ROWS).saturating_add(middle) as u64;
-                    return Ok(Some(Located { place, group, member: member as usize }));
-                }
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        Ok(None)
+        Ok(search(block, &rows, address))
+    }
+
+    /// Which block of locators may name a content.
+    pub(super) fn locator_block(&self, address: Address) -> Option<usize> {
+        self.index.locators.partition_point(|place| place.first <= address).checked_sub(1)
     }
 
     /// Where a group stands, and its length.
@@ -282,6 +273,25 @@ impl Pack {
         let runs = checked_block(&bytes, at, self.salt).in_file(&self.path, at, affected)?;
         read_gaps(runs, first, records).in_file(&self.path, at, affected)
     }
+}
+
+/// A content in a block of locators.
+pub(super) fn search(block: usize, rows: &Rows<4>, address: Address) -> Option<Located> {
+    let (mut low, mut high) = (0, rows.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        let [sequence, slot] = rows.front(middle)?;
+        match (sequence, slot).cmp(&(address.sequence, u64::from(address.slot))) {
+            std::cmp::Ordering::Equal => {
+                let [_, _, group, member] = rows.row(middle)?;
+                let place = (block * ROWS).saturating_add(middle) as u64;
+                return Some(Located { place, group, member: member as usize });
+            }
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    None
 }
 
 /// (run varint, distance to the next run varint)*

@@ -1,14 +1,15 @@
 //! What stands behind the groups of a pack that is being made: directory, digests, locators, places, index, trailer.
 
 use super::bits::{ROWS, put_rows};
-use super::layout::{
-    DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN, DirectoryPlace, Index, LocatorPlace, PackTrailer,
-};
+use super::crew::Pieces;
+use super::index::{DirectoryPlace, Index, LocatorPlace};
+use super::layout::{DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN};
 use super::plan::Merged;
+use super::trailer::PackTrailer;
 use super::write::{PackRequest, Writer};
 use crate::Result;
 use crate::codec::{FileKind, put_varint};
-use crate::log::{Change, Lengths, LoggedChange, put_block, seal_block};
+use crate::log::{Change, Lengths, LoggedChange, PackedBlock, seal_block};
 use crate::manifest::ValueFileInfo;
 
 /// A directory block ends at so many bytes of names and fields, however few records it has.
@@ -114,14 +115,15 @@ impl Writer<'_> {
     /// Reads the changes once more and writes the directory.
     fn directory(&mut self, mut changes: Merged<'_>) -> Result<Vec<DirectoryPlace>> {
         let mut places = Vec::new();
-        let mut pending: Vec<(LoggedChange, Lengths)> = Vec::new();
-        let (mut bytes, mut contents, mut contents_before, mut records) = (0, 0_usize, 0, 0);
+        let mut pieces = Pieces::new(self.crew);
+        let mut next = Records::default();
+        let (mut contents, mut records) = (0_usize, 0);
         while let Some((_, change)) = changes.next()? {
             records += 1;
             let mut lengths = Lengths::new();
             match &change.change {
                 Change::Revision { entity, row, digests } => {
-                    bytes += entity.as_bytes().len() + row.cold.len();
+                    next.bytes += entity.as_bytes().len() + row.cold.len();
                     for digest in digests {
                         match self.contents.entries.get(contents) {
                             Some(entry)
@@ -134,39 +136,46 @@ impl Writer<'_> {
                         contents += 1;
                     }
                 }
-                Change::Annotation(note) => bytes += note.actor.len() + note.reason.len(),
+                Change::Annotation(note) => next.bytes += note.actor.len() + note.reason.len(),
                 Change::Erased { .. } => {}
             }
-            pending.push((change, lengths));
-            if pending.len() >= self.options.directory_records() || bytes >= DIRECTORY_BYTES {
-                places.extend(self.directory_block(&mut pending, contents_before)?);
-                (bytes, contents_before) = (0, contents as u64);
+            next.changes.push((change, lengths));
+            if next.changes.len() >= self.options.directory_records() || next.bytes >= DIRECTORY_BYTES {
+                let full = std::mem::take(&mut next);
+                next.contents_before = contents as u64;
+                self.hand_in(&mut pieces, full);
+                while let Some(block) = pieces.next(false)? {
+                    places.push(self.directory_block(block)?);
+                }
             }
         }
-        places.extend(self.directory_block(&mut pending, contents_before)?);
+        if !next.changes.is_empty() {
+            self.hand_in(&mut pieces, next);
+        }
+        while let Some(block) = pieces.next(true)? {
+            places.push(self.directory_block(block)?);
+        }
         if contents != self.contents.entries.len() || records != self.contents.records {
             return Err(self.lost());
         }
         Ok(places)
     }
 
-    fn directory_block(
-        &mut self,
-        pending: &mut Vec<(LoggedChange, Lengths)>,
-        contents_before: u64,
-    ) -> Result<Option<DirectoryPlace>> {
-        let Some(first_sequence) = pending.first().map(|(change, _)| change.sequence) else {
-            return Ok(None);
-        };
+    fn hand_in(&self, pieces: &mut Pieces<'_, Block>, records: Records) {
+        let level = self.options.directory_level;
+        let bytes = records.bytes + records.changes.len() * size_of::<LoggedChange>();
+        pieces.hand_in(bytes, move || records.packed(level));
+    }
+
+    fn directory_block(&mut self, block: Block) -> Result<DirectoryPlace> {
         let offset = self.out.at();
-        let gaps = gaps(pending);
-        let gaps_len = if gaps.is_empty() { 0 } else { self.put_block(gaps)? };
-        let mut block = Vec::new();
-        put_block(pending, self.out.at(), self.salt, self.options.directory_level, &mut block);
-        self.out.put(&block)?;
-        let (len, records) = (block.len() as u32, pending.len() as u32);
-        pending.clear();
-        Ok(Some(DirectoryPlace { offset, gaps_len, len, first_sequence, records, contents_before }))
+        let gaps_len = if block.gaps.is_empty() { 0 } else { self.put_block(block.gaps)? };
+        let mut bytes = Vec::new();
+        block.packed.put(self.out.at(), self.salt, &mut bytes);
+        self.out.put(&bytes)?;
+        let (len, contents_before) = (bytes.len() as u32, block.contents_before);
+        let (first_sequence, records) = (block.packed.first_sequence, block.packed.records);
+        Ok(DirectoryPlace { offset, gaps_len, len, first_sequence, records, contents_before })
     }
 
     /// Ends a block of the tail and writes it; answers its length.
@@ -175,6 +184,30 @@ impl Writer<'_> {
         self.out.put(&block)?;
         Ok(block.len() as u32)
     }
+}
+
+/// What becomes a block of the directory.
+#[derive(Default)]
+struct Records {
+    changes: Vec<(LoggedChange, Lengths)>,
+    /// Of names and fields.
+    bytes: usize,
+    /// Contents of the blocks before.
+    contents_before: u64,
+}
+
+impl Records {
+    fn packed(self, level: i32) -> Block {
+        let packed = PackedBlock::of(&self.changes, level);
+        Block { gaps: gaps(&self.changes), packed, contents_before: self.contents_before }
+    }
+}
+
+/// A block of the directory without a place.
+struct Block {
+    gaps: Vec<u8>,
+    packed: PackedBlock,
+    contents_before: u64,
 }
 
 /// Runs of consecutive sequence numbers and the distances between them; nothing if there is but one run.

@@ -2,25 +2,56 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::Depth;
-use super::layout::PACK_TRAILER_LEN;
-use super::reader::{Located, Pack};
+use super::bits::Rows;
+use super::reader::{Located, Pack, search};
+use super::trailer::PACK_TRAILER_LEN;
 use crate::codec::Crc;
 use crate::env::read_vec_at;
 use crate::error::IoContext;
-use crate::log::{Change, ChangeBlocks, FaultContext, affected};
+use crate::log::{Change, ChangeBlocks, FaultContext, affected, checked_block, no_such_content};
 use crate::model::{Address, Digest};
 use crate::{Error, Result};
 
+/// All locators of a pack, as they are on the disk: verification asks for each content twice.
+struct Locators<'a> {
+    pack: &'a Pack,
+    blocks: Vec<Rows<4>>,
+}
+
+impl<'a> Locators<'a> {
+    fn read(pack: &'a Pack) -> Result<Self> {
+        let mut blocks = Vec::with_capacity(pack.index.locators.len());
+        for place in &pack.index.locators {
+            let named = || affected(place.first);
+            let bytes = read_vec_at(&*pack.file, place.len as usize, place.offset);
+            let bytes = Bytes::from(bytes.context("read", &pack.path)?);
+            let rows = checked_block(&bytes, place.offset, pack.salt);
+            let rows = rows.in_file(&pack.path, place.offset, named)?;
+            blocks.push(Rows::open(&bytes.slice_ref(rows)).in_file(&pack.path, place.offset, named)?);
+        }
+        Ok(Self { pack, blocks })
+    }
+
+    fn locate(&self, address: Address) -> Result<Located> {
+        let block = self.pack.locator_block(address);
+        let found = block.and_then(|block| search(block, self.blocks.get(block)?, address));
+        found.ok_or_else(|| no_such_content(&self.pack.path, address))
+    }
+}
+
 impl Pack {
-    /// Reads the whole file. In memory: a group and a directory block.
+    /// Reads the whole file. In memory: a group, a directory block and the locators, about 3 bytes a content.
     ///
     /// # Errors
     /// `Corrupt` at the first thing that is wrong; `Io`; `Cancelled`, asked once per group.
     pub fn verify(&self, depth: Depth, cancel: &dyn Fn() -> bool) -> Result<()> {
         self.verify_tail()?;
+        let locators = Locators::read(self)?;
         // Contents that were erased are in no group.
-        let mut seen = self.verify_directory()?;
+        let mut seen = self.verify_directory(&locators)?;
         let mut end = self.header_len as u64;
         for group in 0..self.trailer.groups {
             if cancel() {
@@ -43,7 +74,7 @@ impl Pack {
             };
             for (index, member) in header.members.iter().enumerate() {
                 let address = member.address;
-                let located = self.locate(address)?;
+                let located = locators.locate(address)?;
                 if (located.group, located.member) != (group, index) {
                     let found = format!("one to group {} member {}", located.group, located.member);
                     return Err(Error::corrupt(
@@ -123,14 +154,14 @@ impl Pack {
     }
 
     /// The directory's contents are those of the locators, in the same order; answers how many of them were erased.
-    fn verify_directory(&self) -> Result<u64> {
+    fn verify_directory(&self, locators: &Locators<'_>) -> Result<u64> {
         let (mut contents, mut erased) = (0_u64, 0_u64);
         for block in 0..self.index.directory.len() {
             for change in self.read_block(block)? {
                 let Change::Revision { digests, .. } = change.change else { continue };
                 for (slot, digest) in digests.iter().enumerate() {
                     let address = Address { sequence: change.sequence, slot: slot as u16 };
-                    let Located { place, group, .. } = self.locate(address)?;
+                    let Located { place, group, .. } = locators.locate(address)?;
                     if (group == self.trailer.groups) != digest.is_erased() {
                         let expected = "contents that are erased together with their digests";
                         let at = self.trailer.locators_at;

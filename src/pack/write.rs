@@ -118,6 +118,7 @@ pub fn pack_erasing(
         stored_bytes: 0,
         raw_bytes: 0,
         decoded: None,
+        crew,
         pieces: Pieces::new(crew),
     };
     writer.out.put(&header.encode())?;
@@ -147,6 +148,7 @@ pub(super) struct Writer<'a> {
     pub(super) stored_bytes: u64,
     /// The group of an input that was read last.
     decoded: Option<Decoded>,
+    pub(super) crew: &'a Crew,
     /// Groups that are being made, in order.
     pieces: Pieces<'a, Result<Vec<Made>>>,
 }

@@ -120,16 +120,19 @@ impl Inner {
     pub(crate) fn flush_all(self: &Arc<Self>) -> Result<()> {
         self.check_writable()?;
         self.sync()?;
-        {
-            // The leader's lock: nobody else writes to the active memtable meanwhile.
-            let _log = self.log.lock();
-            if self.view().active().is_some_and(|active| !active.is_empty()) {
-                self.rotate();
-            }
-        }
+        self.rotate_what_is_there();
         while self.latching(self.flush_one())? {}
         self.wake_background();
         Ok(())
+    }
+
+    /// Ends the active memtable, if it has anything.
+    pub(crate) fn rotate_what_is_there(self: &Arc<Self>) {
+        // The leader's lock: nobody else writes to the active memtable meanwhile.
+        let _log = self.log.lock();
+        if self.view().active().is_some_and(|active| !active.is_empty()) {
+            self.rotate();
+        }
     }
 
     /// What compaction would do next.

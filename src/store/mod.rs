@@ -23,6 +23,7 @@ mod merging;
 mod open;
 mod options;
 mod packing;
+mod parts;
 mod pipeline;
 mod prepare;
 mod read;

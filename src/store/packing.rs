@@ -65,6 +65,11 @@ impl Inner {
         self.roll_over()?;
         // Whoever rolled over, the group that did is written now, and its segment queued for sealing.
         self.sync()?;
+        if self.is_replay_long() {
+            // After an import the store is closed; what that would flush is flushed meanwhile.
+            self.rotate_what_is_there();
+            self.flush_in_background();
+        }
         self.seal_all()?;
         let progress = RefCell::new(progress);
         let mut done = 0;

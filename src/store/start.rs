@@ -262,6 +262,11 @@ impl crate::env::File for NoFile {
 
 /// Ends what is running and leaves the directory as it should be found.
 impl Inner {
+    /// Whether closing now would flush: a long replay is worth a table, a short one is not.
+    pub(crate) fn is_replay_long(&self) -> bool {
+        self.view().memtables().iter().map(|memtable| memtable.row_count()).sum::<u64>() > REPLAY_ROWS_MAX
+    }
+
     /// Closes: everything gathered is written and synced, the log trimmed and marked, the lock given up.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
         // A second caller waits for the first and then finds nothing to do: what it did to the files now would be done to those of
@@ -278,8 +283,7 @@ impl Inner {
         let mut result = Ok(());
         if self.latch.get().is_none() {
             // A long replay is worth a table; a short one is not.
-            let rows: u64 = self.view().memtables().iter().map(|memtable| memtable.row_count()).sum();
-            if rows > REPLAY_ROWS_MAX {
+            if self.is_replay_long() {
                 result = self.flush_all();
             }
             result = result.and_then(|()| self.seal_all());

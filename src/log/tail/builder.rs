@@ -1,7 +1,7 @@
 //! Making a tail.
 
 use super::array::{ArrayKind, DigestEntry, seal_block};
-use super::directory::{Lengths, SEGMENT_LEVEL, put_block};
+use super::directory::{Lengths, PackedBlock, SEGMENT_LEVEL};
 use super::trailer::{DirectoryPlace, Index, TAIL_MARK, TAIL_MARK_LEN, Trailer};
 use crate::codec::{crc, put_u64};
 use crate::log::LoggedChange;
@@ -72,7 +72,7 @@ impl TailBuilder {
             return;
         }
         let from = self.out.len();
-        put_block(&self.pending, self.frames_end, self.salt, SEGMENT_LEVEL, &mut self.out);
+        PackedBlock::of(&self.pending, SEGMENT_LEVEL).put(self.frames_end, self.salt, &mut self.out);
         self.places.push(DirectoryPlace {
             offset: self.frames_end + from as u64,
             len: (self.out.len() - from) as u32,

@@ -1,8 +1,9 @@
 //! Columns of numbers and of repeated values.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint, put_zigzag};
+use crate::env::HashMap;
 
 /// Appends a column: its length and its bytes.
 pub(super) fn put_column(out: &mut Vec<u8>, column: &[u8]) {
@@ -54,7 +55,7 @@ impl<'a> Scaled<'a> {
 /// the new values, lengths apart from bytes.
 #[derive(Default)]
 pub(super) struct ValuesWriter<'a> {
-    ids: BTreeMap<&'a [u8], usize>,
+    ids: HashMap<&'a [u8], usize>,
     references: Vec<u8>,
     lengths: Vec<u8>,
     bytes: Vec<u8>,
@@ -65,11 +66,11 @@ impl<'a> ValuesWriter<'a> {
     pub fn push(&mut self, value: &'a [u8]) -> usize {
         let count = self.ids.len();
         match self.ids.entry(value) {
-            std::collections::btree_map::Entry::Occupied(known) => {
+            Entry::Occupied(known) => {
                 put_varint(&mut self.references, (count - known.get()) as u64);
                 *known.get()
             }
-            std::collections::btree_map::Entry::Vacant(new) => {
+            Entry::Vacant(new) => {
                 new.insert(count);
                 put_varint(&mut self.references, 0);
                 put_varint(&mut self.lengths, value.len() as u64);

@@ -69,34 +69,47 @@ pub(super) struct Last {
 /// Lengths of the contents that each record stores.
 pub(crate) type Lengths = Vec<u32>;
 
-/// Encodes a block at the end of `out`, whose byte `from` stands in the file at `base + from`.
-pub(crate) fn put_block(
-    records: &[(LoggedChange, Lengths)],
-    base: u64,
-    salt: u64,
-    level: i32,
-    out: &mut Vec<u8>,
-) {
-    let (skeleton, fields) = columns(records);
-    let skeleton_packed = compress(Codec::Zstd, level, &skeleton);
-    let fields_packed = compress(Codec::Zstd, level, &fields);
-    let at = base + out.len() as u64;
-    let mut header = Vec::with_capacity(BLOCK_HEADER_LEN);
-    put_u64(&mut header, records.first().map_or(0, |(change, _)| change.sequence));
-    put_u32(&mut header, records.len() as u32);
-    put_u32(&mut header, skeleton_packed.len() as u32);
-    put_u32(&mut header, skeleton.len() as u32);
-    put_u32(&mut header, fields_packed.len() as u32);
-    put_u32(&mut header, fields.len() as u32);
-    header.extend_from_slice(&[Codec::Zstd as u8, 0]);
-    put_u16(&mut header, 0);
-    put_u32(&mut header, 0);
-    let checksum =
-        Crc::new().number(salt).number(at).bytes(&header).bytes(&skeleton_packed).bytes(&fields_packed);
-    put_u32(&mut header, checksum.finish());
-    out.extend_from_slice(&header);
-    out.extend_from_slice(&skeleton_packed);
-    out.extend_from_slice(&fields_packed);
+/// A block without a place: what of its making takes long.
+pub(crate) struct PackedBlock {
+    pub(crate) first_sequence: u64,
+    pub(crate) records: u32,
+    /// Compressed, and the length before.
+    skeleton: (Vec<u8>, u32),
+    fields: (Vec<u8>, u32),
+}
+
+impl PackedBlock {
+    /// Columns, compressed.
+    pub(crate) fn of(records: &[(LoggedChange, Lengths)], level: i32) -> Self {
+        let (skeleton, fields) = columns(records);
+        let packed = |part: Vec<u8>| (compress(Codec::Zstd, level, &part), part.len() as u32);
+        Self {
+            first_sequence: records.first().map_or(0, |(change, _)| change.sequence),
+            records: records.len() as u32,
+            skeleton: packed(skeleton),
+            fields: packed(fields),
+        }
+    }
+
+    /// Encodes it at the end of `out`, whose first byte stands in the file at `base`.
+    pub(crate) fn put(&self, base: u64, salt: u64, out: &mut Vec<u8>) {
+        let at = base + out.len() as u64;
+        let mut header = Vec::with_capacity(BLOCK_HEADER_LEN);
+        put_u64(&mut header, self.first_sequence);
+        put_u32(&mut header, self.records);
+        for (stored, raw_len) in [&self.skeleton, &self.fields] {
+            put_u32(&mut header, stored.len() as u32);
+            put_u32(&mut header, *raw_len);
+        }
+        header.extend_from_slice(&[Codec::Zstd as u8, 0]);
+        put_u16(&mut header, 0);
+        put_u32(&mut header, 0);
+        let checksum = Crc::new().number(salt).number(at).bytes(&header);
+        put_u32(&mut header, checksum.bytes(&self.skeleton.0).bytes(&self.fields.0).finish());
+        for part in [&header, &self.skeleton.0, &self.fields.0] {
+            out.extend_from_slice(part);
+        }
+    }
 }
 
 #[derive(Default)]

@@ -35,7 +35,7 @@ mod trailer;
 pub(super) use array::{ArrayKind, DigestEntry};
 pub(crate) use array::{checked_block, seal_block};
 pub(super) use builder::TailBuilder;
-pub(crate) use directory::{BLOCK_HEADER_LEN, Lengths, put_block};
+pub(crate) use directory::{BLOCK_HEADER_LEN, Lengths, PackedBlock};
 pub(crate) use directory_decode::{DirectoryBlock, Sequences, decode_block, directory_block_len};
 pub(super) use trailer::{Index, LocatorKey, TAIL_MARK_LEN, is_tail_mark};
 pub use trailer::{TRAILER_LEN, Trailer};

@@ -24,8 +24,10 @@ pub use groups::read_group;
 
 use super::Depth;
 use super::group::{GROUP_HEADER_LEN, GroupHeader};
-use super::layout::{HEADER_LEN_MAX, Index, PACK_TRAILER_LEN, PackHeader, PackTrailer};
+use super::index::Index;
+use super::layout::{HEADER_LEN_MAX, PackHeader};
 use super::reader::Pack;
+use super::trailer::{PACK_TRAILER_LEN, PackTrailer};
 use crate::Result;
 use crate::codec::{FileHeader, FileId, Flip, Holds, Malformed, Part, Reader, Sum};
 use crate::env::{File, read_at_most};
