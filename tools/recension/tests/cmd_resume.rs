@@ -74,6 +74,23 @@ fn an_import_of_a_file_killed_at_many_moments_is_resumed() {
     cli.words("check s --deep").ok();
 }
 
+#[test]
+fn an_import_that_goes_on_packs_what_the_one_before_left_and_tells_the_ratio_of_the_whole_store() {
+    let lines = history();
+    let cli = Cli::new();
+    let half = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(5000).unwrap().0 + 1;
+    cli.run_with(["import", "s", "-", "--no-pack"], &lines[..half]).ok();
+    let whole = cli.run_with(["import", "s", "-", "--json"], &lines).ok();
+    let stats = cli.words("stats s --json").ok();
+    assert_eq!(stats.json()[0]["segments"]["files"], 0, "{}", stats.json()[0]);
+    let (told, is) = (whole.json()[0]["ratio"].as_f64().unwrap(), stats.json()[0]["ratio"].as_f64().unwrap());
+    assert!((told / is - 1.0).abs() < 0.1, "{told} told, {is} is");
+    // Nothing new, and nothing to pack: the ratio is still that of the store.
+    let again = cli.run_with(["import", "s", "-", "--json"], &lines).ok();
+    assert_eq!(again.json()[0]["revisions"], 0);
+    assert!((again.json()[0]["ratio"].as_f64().unwrap() / is - 1.0).abs() < 0.1, "{}", again.json()[0]);
+}
+
 /// Pages with their whole histories, 16 MB.
 fn xml() -> Vec<u8> {
     let mut text =

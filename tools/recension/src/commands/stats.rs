@@ -88,6 +88,9 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     let mut object = Object::new();
     object.text("store", &hex(id)).number("published", stats.published).number("durable", stats.durable);
     object.number("incarnation", stats.incarnation).number("bytes_on_disk", stats.bytes_on_disk);
+    if let Some(ratio) = stats.ratio() {
+        object.float("ratio", ratio);
+    }
     object.object("segments", &pair(stats.segments));
     let disk = &stats.disk;
     let mut parts = Object::new();

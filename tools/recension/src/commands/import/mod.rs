@@ -73,15 +73,19 @@ pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
             imported?;
         }
         // People look at the size now; and what was imported at once is rarely written to again at once.
-        if !args.no_pack && summary.raw_bytes >= PACK_FROM && !interrupt::asked() {
+        // An import that was killed may have left some to be packed, too.
+        let log = store.stats().map(|stats| stats.segments.1.saturating_add(stats.active_segment_bytes))?;
+        if !args.no_pack && summary.raw_bytes.max(log) >= PACK_FROM && !interrupt::asked() {
             with_bar(|progress| store.pack(progress))?;
         }
+        let stats = store.stats()?;
+        summary.contents = stats.ratio().map(|ratio| ratio * stats.bytes_on_disk as f64);
         Ok(())
     });
     summary.elapsed = start.elapsed();
     summary.interrupted = interrupt::asked();
     summary.bytes_on_disk = report::bytes_on_disk(&args.store);
-    summary.bytes_grown = summary.bytes_on_disk.saturating_sub(bytes_before);
+    summary.bytes_before = bytes_before;
     rejects.finish()?;
     if done.is_ok() || summary.written > 0 {
         summary.print(global, out)?;

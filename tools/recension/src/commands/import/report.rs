@@ -24,7 +24,10 @@ pub struct Summary {
     /// Content bytes written, uncompressed.
     pub raw_bytes: u64,
     pub bytes_on_disk: u64,
-    pub bytes_grown: u64,
+    /// Bytes on disk before the import.
+    pub bytes_before: u64,
+    /// Bytes of contents that the store has, uncompressed, as [`recension::Stats::ratio`] counts them.
+    pub contents: Option<f64>,
     pub elapsed: Duration,
     pub interrupted: bool,
 }
@@ -34,9 +37,14 @@ impl Summary {
         self.written as f64 / self.elapsed.as_secs_f64().max(0.001)
     }
 
-    /// Raw bytes of what was written to what the store has grown by.
+    /// Bytes of contents for each byte on disk, of the whole store: what this import has added to it says nothing, where it also packed what
+    /// was there before. A store that was made for this import has nothing else.
     fn ratio(&self) -> Option<f64> {
-        (self.bytes_grown > 0 && self.raw_bytes > 0).then(|| self.raw_bytes as f64 / self.bytes_grown as f64)
+        let contents = match self.bytes_before {
+            0 => (self.raw_bytes > 0).then_some(self.raw_bytes as f64),
+            _ => self.contents,
+        };
+        contents.map(|bytes| bytes / self.bytes_on_disk.max(1) as f64)
     }
 
     pub fn print(&self, global: &Global, out: &mut Out) -> Outcome {
@@ -45,7 +53,9 @@ impl Summary {
             object.number("entities", self.entities).number("revisions", self.written);
             object.number("skipped", self.skipped).number("forgotten", self.forgotten);
             object.number("rejected", self.rejected).number("raw_bytes", self.raw_bytes);
-            object.number("bytes_on_disk", self.bytes_on_disk).number("bytes_grown", self.bytes_grown);
+            let grown = i128::from(self.bytes_on_disk) - i128::from(self.bytes_before);
+            object.number("bytes_on_disk", self.bytes_on_disk);
+            object.raw("bytes_grown", &grown.to_string());
             if let Some(ratio) = self.ratio() {
                 object.float("ratio", ratio);
             }
