@@ -11,17 +11,14 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use recension::codec::FileKind;
 use recension::env::{Env, OsFs};
 use recension::limits::Limits;
-use recension::manifest::read_state;
 use recension::sim::SimEnv;
 use recension::{Batch, ByteSize, Compaction, Draft, Durability, Expect, Progress, Store};
-use support::{Scratch, history, path_argument, scaled, time};
+use support::{Scratch, history, path_argument, scaled, tiers, time};
 
 /// Sizes for a small corpus.
 const SMALL: Limits = Limits {
@@ -142,22 +139,7 @@ fn row(corpus: &str, limits: Limits, full: bool, edits: &mut dyn FnMut() -> Edit
 
 /// For each tier how many times smaller its contents are than they were, with everything that stands in its files.
 fn ratios(path: &Path, limits: &Limits) -> String {
-    let state = read_state(&Env::os(2), path).unwrap();
-    let mut runs: BTreeMap<(u64, u64), (u64, u64)> = BTreeMap::new();
-    for file in state.value_files.values().filter(|file| file.kind == FileKind::Pack) {
-        let (raw, len) = runs.entry((file.sequence_first, file.sequence_last)).or_default();
-        *raw += file.raw_bytes;
-        *len += file.len;
-    }
-    let mut tiers: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-    for (raw, len) in runs.into_values() {
-        let (mut tier, mut most) = (0, limits.pack_tier_bytes);
-        while len > most {
-            (tier, most) = (tier + 1, most * u64::from(limits.pack_fan_in));
-        }
-        let sum = tiers.entry(tier).or_default();
-        *sum = (sum.0 + raw, sum.1 + len);
-    }
-    let shown = tiers.into_iter().map(|(tier, (raw, len))| format!("{tier}:{:.1}", raw as f64 / len as f64));
+    let shown = tiers(path, limits).into_iter();
+    let shown = shown.map(|(tier, (raw, len))| format!("{tier}:{:.1}", raw as f64 / len as f64));
     shown.collect::<Vec<_>>().join(" ")
 }

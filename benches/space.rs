@@ -1,17 +1,25 @@
 //! How much space histories take: as they are, in other programs, and in a store after an import and after `compact --full`.
 //!
 //! `cargo bench --bench space -- [FILE.jsonl[.zst]]…` (default: the bundled history). Then made-up corpora: one page of 10 000 revisions, a
-//! blank-and-revert war, evenly edited pages, tiny and huge contents, bytes that do not compress. `RECENSION_SPACE=files` leaves these out.
+//! blank-and-revert war, evenly edited pages, a million tiny contents, huge ones, bytes that do not compress. `RECENSION_SPACE=files` leaves
+//! these out, another word takes only those that have it in their name. Sizes of made-up corpora are times `RECENSION_BENCH_SCALE`.
 //!
-//! Programs that are not installed are left out of the table: `git`, `xz`, `7z`.
+//! Of a program that is not installed (`git`, `xz`, `7z`, `sqlite3`, RocksDB's `ldb`) the table says so. On Debian: `apt-get install 7zip
+//! rocksdb-tools sqlite3 xz-utils zstd git`.
 #![allow(clippy::disallowed_methods, reason = "a bench has clocks and runs other programs")]
 
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use recension::limits::Limits;
 use recension::{Batch, Compaction, Draft, Durability, Expect, Packing, Progress, Store};
+use support::peers::PEERS;
+use support::{Scratch, is_bench, on_disk, scaled, tiers};
 
 /// Contents of a batch, at most.
 const BATCH_REVISIONS: usize = 256;
@@ -25,51 +33,91 @@ struct Revision {
 }
 
 fn main() {
+    if !is_bench() {
+        return;
+    }
     let mut files: Vec<PathBuf> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).map(PathBuf::from).collect();
     if files.is_empty() {
         files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/history.jsonl.zst"));
     }
+    let wanted = std::env::var("RECENSION_SPACE").unwrap_or_default();
     println!(
-        "{:<20} {:<36} {:>12} {:>7} {:>8} {:>9} {:>8}",
+        "{:<20} {:<40} {:>12} {:>7} {:>8} {:>9} {:>8}",
         "corpus", "kept as", "bytes", "raw /", "seconds", "MB/s", "written"
     );
-    for path in files {
+    for path in files.iter().filter(|_| wanted.is_empty() || wanted == "files") {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let revisions = || read(&path);
-        corpus(&name, &revisions, true);
+        corpus(&name, &|| read(path), true);
     }
-    if std::env::var_os("RECENSION_SPACE").is_some_and(|what| what == "files") {
-        return;
+    for (name, small, revisions) in made_up() {
+        if wanted.is_empty() || wanted != "files" && name.contains(&wanted) {
+            corpus(name, &*revisions, small);
+        }
     }
-    corpus("10 000 revisions", &|| Box::new((0..10_000).map(|n| made("Page", page(n, 120)))), false);
-    corpus("blank and revert", &|| Box::new((0..5_000).map(|n| made("Page", war(n)))), false);
-    corpus(
-        "evenly edited",
-        &|| {
-            let edits = (0..60_u64).flat_map(|edit| (0..500_u64).map(move |entity| (edit, entity)));
-            Box::new(
-                edits.map(|(edit, entity)| made(&format!("Page {entity}"), page(edit + entity * 1000, 60))),
-            )
-        },
-        false,
-    );
-    corpus(
-        "tiny, 100-400 B",
-        &|| {
-            Box::new((0..300_000_u64).map(|n| {
-                let len = 100 + (n % 301) as usize;
-                made(&format!("Item {}", n / 3), page(n, 6).into_iter().cycle().take(len).collect())
-            }))
-        },
-        false,
-    );
-    corpus(
-        "random bytes, 20 KB",
-        &|| Box::new((0..4_000).map(|n| made(&format!("Blob {}", n % 400), noise(n, 20_000)))),
-        false,
-    );
-    corpus("huge, 16 MiB", &|| Box::new((0..12).map(|n| made("Huge", huge(n)))), false);
+}
+
+type Making = Box<dyn Fn() -> Box<dyn Iterator<Item = Revision>>>;
+
+/// Name, whether there are few enough contents for programs that are slow, and the contents.
+fn made_up() -> Vec<(&'static str, bool, Making)> {
+    let n = |n: usize| scaled(n) as u64;
+    let (revisions, wars, pages, items, blobs) = (n(10_000), n(5_000), n(500), n(250_000), n(4_000));
+    vec![
+        (
+            "10 000 revisions",
+            true,
+            Box::new(move || Box::new((0..revisions).map(|n| made("Page", page(n, 120))))),
+        ),
+        ("blank and revert", true, Box::new(move || Box::new((0..wars).map(|n| made("Page", war(n)))))),
+        (
+            "evenly edited",
+            true,
+            Box::new(move || {
+                let edits = (0..60_u64).flat_map(move |edit| (0..pages).map(move |entity| (edit, entity)));
+                Box::new(
+                    edits.map(|(edit, entity)| {
+                        made(&format!("Page {entity}"), page(edit + entity * 1000, 60))
+                    }),
+                )
+            }),
+        ),
+        (
+            "tiny, 100-400 B",
+            false,
+            Box::new(move || {
+                Box::new(
+                    (0..4 * items)
+                        .map(move |n| made(&format!("Item {}", n % items), item(n % items, n / items))),
+                )
+            }),
+        ),
+        (
+            "random, 20 KB",
+            true,
+            Box::new(move || {
+                Box::new((0..blobs).map(|n| made(&format!("Blob {}", n % 400), noise(n, 20_000))))
+            }),
+        ),
+        ("huge, 16 MiB", true, Box::new(|| Box::new((0..12).map(|n| made("Huge", huge(n)))))),
+    ]
+}
+
+/// 100 to 400 bytes of fields, one of which differs from edit to edit.
+fn item(entity: u64, edit: u64) -> Vec<u8> {
+    let mut state = entity.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut word = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 40
+    };
+    let mut text =
+        format!("{{\"id\":\"Q{entity}\",\"edit\":{edit},\"changed\":{}", word() ^ edit.wrapping_mul(7919));
+    let len = 100 + (entity % 301) as usize;
+    while text.len() + 1 < len {
+        text += &format!(",\"p{}\":\"{:x}\"", word() % 40, word());
+    }
+    text.truncate(len - 1);
+    (text + "}").into_bytes()
 }
 
 fn made(entity: &str, content: Vec<u8>) -> Revision {
@@ -127,77 +175,103 @@ fn read(path: &Path) -> Box<dyn Iterator<Item = Revision>> {
 
 type Revisions<'a> = &'a dyn Fn() -> Box<dyn Iterator<Item = Revision>>;
 
-fn corpus(name: &str, revisions: Revisions<'_>, others: bool) {
+/// One line of the table.
+struct Line<'a> {
+    corpus: &'a str,
+    raw: u64,
+}
+
+impl Line<'_> {
+    fn print(&self, what: &str, bytes: u64, seconds: f64, written: Option<u64>) {
+        let raw = self.raw as f64;
+        let written = written.map_or(String::new(), |it| format!("{:.2}", it as f64 / raw));
+        println!(
+            "{:<20} {what:<40} {bytes:>12} {:>7.1} {seconds:>8.1} {:>9.1} {written:>8}",
+            self.corpus,
+            raw / bytes.max(1) as f64,
+            raw / 1e6 / seconds
+        );
+    }
+}
+
+fn corpus(name: &str, revisions: Revisions<'_>, all_peers: bool) {
     let (count, raw) =
         revisions().fold((0_u64, 0_u64), |(n, raw), it| (n + 1, raw + it.content.len() as u64));
-    let line = |what: &str, bytes: u64, seconds: f64, written: Option<u64>| {
-        let written = written.map_or(String::new(), |it| format!("{:.2}", it as f64 / raw as f64));
-        println!(
-            "{name:<20} {what:<36} {bytes:>12} {:>7.1} {seconds:>8.1} {:>9.1} {written:>8}",
-            raw as f64 / bytes as f64,
-            raw as f64 / 1e6 / seconds
-        );
-    };
-    println!("{name:<20} {:<36} {raw:>12}", format!("{count} contents, raw"));
+    let line = Line { corpus: name, raw };
+    println!("{name:<20} {:<40} {raw:>12}", format!("{count} contents, raw"));
     let start = Instant::now();
     let mut compressor = zstd::bulk::Compressor::new(3).unwrap();
     let alone = revisions().map(|it| compressor.compress(&it.content).unwrap().len() as u64).sum();
-    line("zstd -3, each revision alone", alone, start.elapsed().as_secs_f64(), None);
-    let dir = tempfile::tempdir().unwrap();
-    if others {
-        let tar = dir.path().join("contents");
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&tar).unwrap());
-        revisions().for_each(|it| file.write_all(&it.content).unwrap());
-        drop(file);
-        for (what, program, args) in [
-            ("contents in order, zstd -19 --long", "zstd", &["-19", "--long=27", "-q", "-k", "-c"][..]),
-            ("contents in order, xz -9", "xz", &["-9", "-k", "-c"]),
-        ] {
-            let start = Instant::now();
-            if let Ok(output) = Command::new(program).args(args).arg(&tar).stderr(Stdio::null()).output()
-                && output.status.success()
-            {
-                line(what, output.stdout.len() as u64, start.elapsed().as_secs_f64(), None);
-            }
+    line.print("zstd -3, each revision alone", alone, start.elapsed().as_secs_f64(), None);
+    let scratch = Scratch::new("space");
+    let contents = || -> Box<dyn Iterator<Item = (String, u64, Vec<u8>)>> {
+        let mut numbers: BTreeMap<String, u64> = BTreeMap::new();
+        let all: Vec<u64> = revisions()
+            .map(|it| {
+                let number = numbers.entry(it.entity).or_default();
+                *number += 1;
+                *number
+            })
+            .collect();
+        Box::new(revisions().zip(all).map(|(it, number)| (it.entity, number, it.content)))
+    };
+    for peer in PEERS.iter().filter(|peer| all_peers || !peer.slow) {
+        let dir = scratch.path("peer");
+        std::fs::create_dir_all(&dir).unwrap();
+        match (peer.run)(&dir, &contents) {
+            Ok((bytes, seconds)) => line.print(peer.what, bytes, seconds, None),
+            Err(why) => println!("{name:<20} {:<40} {why:>12}", peer.what),
         }
-        let archive = dir.path().join("contents.7z");
-        let start = Instant::now();
-        let seven = Command::new("7z").args(["a", "-mx=9"]).arg(&archive).arg(&tar).output();
-        if seven.is_ok_and(|it| it.status.success()) {
-            let len = std::fs::metadata(&archive).unwrap().len();
-            line("contents in order, 7z -mx=9", len, start.elapsed().as_secs_f64(), None);
-        }
-        std::fs::remove_file(&tar).unwrap();
-        if let Some((bytes, seconds)) = git(&dir.path().join("git"), revisions()) {
-            line("git, a commit each, gc --aggressive", bytes, seconds, None);
-        }
+        std::fs::remove_dir_all(&dir).unwrap();
     }
     for packing in [Packing::WhenAsked, Packing::InBackground] {
-        let path = dir.path().join(format!("{packing:?}"));
+        let path = scratch.path(&format!("{packing:?}"));
         let before = written();
         let start = Instant::now();
         let store = Store::builder(&path).packing(packing).open().unwrap();
         load(&store, revisions());
         if packing == Packing::InBackground {
-            store.pack(&mut Progress::new(&mut |_, _, _| true)).unwrap();
+            store.pack(&mut Progress::none()).unwrap();
         }
         store.close().unwrap();
         let what = match packing {
             Packing::InBackground => "store, when the import has ended",
             _ => "store, not packed",
         };
-        line(what, on_disk(&path), start.elapsed().as_secs_f64(), written().zip(before).map(|(a, b)| a - b));
+        let seconds = start.elapsed().as_secs_f64();
+        line.print(what, on_disk(&path), seconds, written().zip(before).map(|(a, b)| a - b));
         drop(store);
-        if packing == Packing::InBackground {
-            let before = written();
-            let start = Instant::now();
-            let store = Store::open(&path).unwrap();
-            store.compact(Compaction::Full, &mut Progress::new(&mut |_, _, _| true)).unwrap();
-            store.close().unwrap();
-            let seconds = start.elapsed().as_secs_f64();
-            line("store, compact --full", on_disk(&path), seconds, written().zip(before).map(|(a, b)| a - b));
+        if packing == Packing::WhenAsked {
+            std::fs::remove_dir_all(&path).unwrap();
+            continue;
         }
+        parts(name, &path, count);
+        let before = written();
+        let start = Instant::now();
+        let store = Store::open(&path).unwrap();
+        store.compact(Compaction::Full, &mut Progress::none()).unwrap();
+        store.close().unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        let written = written().zip(before).map(|(a, b)| a - b);
+        line.print("store, compact --full", on_disk(&path), seconds, written);
+        parts(name, &path, count);
     }
+}
+
+/// Where the bytes of a store are: for each tier of packs how much smaller its contents became, and what the index takes.
+fn parts(corpus: &str, path: &Path, count: u64) {
+    for (tier, (raw, bytes)) in tiers(path, &Limits::PRODUCTION) {
+        let each = (bytes as f64) / count as f64;
+        let what = format!("  of which packs of tier {tier}");
+        let ratio = raw as f64 / bytes.max(1) as f64;
+        println!("{corpus:<20} {what:<40} {bytes:>12} {ratio:>7.1} {each:>10.1} B a revision");
+    }
+    let index: u64 = support::files(path)
+        .filter(|(name, _)| name.ends_with(".tab") || name.ends_with(".kv"))
+        .map(|(_, len)| len)
+        .sum();
+    let each = index as f64 / count as f64;
+    println!("{corpus:<20} {:<40} {index:>12} {:>7} {each:>10.1} B a revision", "  of which index", "");
 }
 
 fn load(store: &Store, revisions: impl Iterator<Item = Revision>) {
@@ -215,48 +289,8 @@ fn load(store: &Store, revisions: impl Iterator<Item = Revision>) {
     store.commit_with(batch, Durability::Sync).unwrap();
 }
 
-fn on_disk(path: &Path) -> u64 {
-    let files = std::fs::read_dir(path).unwrap();
-    files.map(|entry| entry.unwrap().metadata().unwrap()).filter(|it| it.is_file()).map(|it| it.len()).sum()
-}
-
 /// Bytes that this process had written to the disk.
 fn written() -> Option<u64> {
     let io = std::fs::read_to_string("/proc/self/io").ok()?;
     io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok())
-}
-
-/// The size of a bare repository with every revision as a commit, and how long that took.
-fn git(dir: &Path, revisions: impl Iterator<Item = Revision>) -> Option<(u64, f64)> {
-    let start = Instant::now();
-    let run = |args: &[&str]| {
-        let done = Command::new("git")
-            .args(args)
-            .current_dir(dir)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        done.is_ok_and(|it| it.success()).then_some(())
-    };
-    std::fs::create_dir_all(dir).ok()?;
-    run(&["init", "--bare", "-q", "."])?;
-    let mut import = Command::new("git")
-        .args(["fast-import", "--quiet"])
-        .current_dir(dir)
-        .stdin(Stdio::piped())
-        .spawn()
-        .ok()?;
-    let mut input = std::io::BufWriter::new(import.stdin.take()?);
-    for (n, revision) in revisions.enumerate() {
-        let name = revision.entity.replace(['/', '"', '\n'], "_");
-        writeln!(input, "commit refs/heads/main\ncommitter A <a> {n} +0000\ndata 0").ok()?;
-        writeln!(input, "M 644 inline {name}\ndata {}", revision.content.len()).ok()?;
-        input.write_all(&revision.content).ok()?;
-        writeln!(input).ok()?;
-    }
-    drop(input);
-    import.wait().ok()?.success().then_some(())?;
-    run(&["gc", "--aggressive", "--prune=now", "-q"])?;
-    let packs = on_disk(&dir.join("objects/pack"));
-    Some((packs, start.elapsed().as_secs_f64()))
 }

@@ -13,12 +13,18 @@
 )]
 
 pub mod counting;
+pub mod peers;
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use recension::codec::FileKind;
+use recension::env::Env;
+use recension::limits::Limits;
+use recension::manifest::read_state;
 
 /// Whether `cargo bench` called: `cargo test --benches` only wants to see that it starts.
 pub fn is_bench() -> bool {
@@ -163,4 +169,39 @@ pub fn thread_cpu() -> Duration {
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
     figures[figures.len() / 2]
+}
+
+/// The files of a directory: names and lengths.
+pub fn files(path: &Path) -> impl Iterator<Item = (String, u64)> {
+    let files = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    files.filter_map(|entry| {
+        let metadata = entry.metadata().unwrap();
+        metadata.is_file().then(|| (entry.file_name().to_string_lossy().into_owned(), metadata.len()))
+    })
+}
+
+/// The bytes of a directory's files.
+pub fn on_disk(path: &Path) -> u64 {
+    files(path).map(|(_, len)| len).sum()
+}
+
+/// For each tier of packs the bytes of its contents as they were, and those of its files with everything that stands in them.
+pub fn tiers(path: &Path, limits: &Limits) -> BTreeMap<u32, (u64, u64)> {
+    let state = read_state(&Env::os(2), path).unwrap();
+    let mut runs: BTreeMap<(u64, u64), (u64, u64)> = BTreeMap::new();
+    for file in state.value_files.values().filter(|file| file.kind == FileKind::Pack) {
+        let (raw, len) = runs.entry((file.sequence_first, file.sequence_last)).or_default();
+        *raw += file.raw_bytes;
+        *len += file.len;
+    }
+    let mut tiers: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for (raw, len) in runs.into_values() {
+        let (mut tier, mut most) = (0, limits.pack_tier_bytes);
+        while len > most {
+            (tier, most) = (tier + 1, most * u64::from(limits.pack_fan_in));
+        }
+        let sum = tiers.entry(tier).or_default();
+        *sum = (sum.0 + raw, sum.1 + len);
+    }
+    tiers
 }

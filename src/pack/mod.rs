@@ -38,6 +38,7 @@ mod encode;
 mod group;
 mod index;
 mod layout;
+mod merged;
 mod output;
 mod plan;
 mod reader;
@@ -65,6 +66,8 @@ pub struct PackOptions {
     pub level: i32,
     /// Contents of a full group, 1 to 255.
     pub group_contents: u8,
+    /// Bytes of a group at most, uncompressed; a larger content has a group of its own. No more than [`GROUP_RAW_MAX`].
+    pub group_raw: u32,
     /// Level of zstd for the directory.
     pub directory_level: i32,
     /// Changes of a directory block.
@@ -75,8 +78,14 @@ pub struct PackOptions {
 
 impl PackOptions {
     /// At seal, and for ordinary merges.
-    pub const FAST: Self =
-        Self { level: 3, group_contents: 32, directory_level: 9, directory_records: 2048, improve: false };
+    pub const FAST: Self = Self {
+        level: 3,
+        group_contents: 32,
+        group_raw: GROUP_RAW_MAX as u32,
+        directory_level: 9,
+        directory_records: 2048,
+        improve: false,
+    };
     /// For `compact --full`, and for merges of what is cold.
     pub const BEST: Self = Self { level: 19, directory_level: 19, improve: true, ..Self::FAST };
 
@@ -84,6 +93,10 @@ impl PackOptions {
 
     fn group_contents(&self) -> usize {
         usize::from(self.group_contents.max(1))
+    }
+
+    fn group_raw(&self) -> usize {
+        (self.group_raw as usize).min(GROUP_RAW_MAX)
     }
 
     fn directory_records(&self) -> usize {

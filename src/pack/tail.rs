@@ -4,7 +4,7 @@ use super::bits::{ROWS, put_rows};
 use super::crew::Pieces;
 use super::index::{DirectoryPlace, Index, LocatorPlace};
 use super::layout::{DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN};
-use super::plan::Merged;
+use super::merged::Merged;
 use super::trailer::PackTrailer;
 use super::write::{PackRequest, Writer};
 use crate::Result;

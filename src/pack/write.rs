@@ -10,9 +10,10 @@ use super::crew::{Crew, Pieces};
 use super::encode::{Batch, Content, Made, Recipe};
 use super::group::{GroupHeader, entity_hash};
 use super::layout::{PACKER, PackHeader, Rectangle};
+use super::merged::Merged;
 use super::output::Output;
-use super::plan::{Contents, Merged, PackInput, Planner, Run, Source};
-use crate::codec::{FileId, GROUP_RAW_MAX, crc};
+use super::plan::{Contents, PackInput, Planner, Run, Source};
+use crate::codec::{FileId, crc};
 use crate::env::Fs;
 use crate::index::annotations::{Erasures, NothingErased};
 use crate::limits;
@@ -168,9 +169,10 @@ impl Writer<'_> {
             Run::Copy { input, group, entries } => self.copy(input, group, entries),
             Run::Encode { entries, mut full, mixed } => {
                 let mut batch = Batch::default();
+                batch.raw.reserve(self.stated_len(&entries));
                 for place in entries {
                     let content = self.read(place)?;
-                    if batch.raw.len().saturating_add(content.len()) > GROUP_RAW_MAX {
+                    if batch.raw.len().saturating_add(content.len()) > self.options.group_raw() {
                         full = true;
                         self.encode(std::mem::take(&mut batch), full, mixed);
                     }
@@ -188,6 +190,13 @@ impl Writer<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// How many bytes contents have, as far as their revisions say so.
+    fn stated_len(&self, entries: &[u32]) -> usize {
+        let entries = entries.iter().filter_map(|place| self.contents.entries.get(*place as usize));
+        let stated = entries.map(|entry| entry.len as usize).filter(|len| *len <= limits::CONTENT_LEN_MAX);
+        stated.sum::<usize>().min(self.options.group_raw())
     }
 
     fn encode(&mut self, batch: Batch, full: bool, mixed: bool) {

@@ -72,7 +72,14 @@ proptest! {
             log.commit(records);
         }
         let last = first - 1;
-        let options = PackOptions { level, group_contents, directory_level: 1, directory_records, improve: false };
+        let options = PackOptions {
+            level,
+            group_contents,
+            group_raw: 1 << (6 + group_contents % 8),
+            directory_level: 1,
+            directory_records,
+            improve: false,
+        };
         let sources: Vec<_> = segments.iter().map(|(.., input)| input.clone()).collect();
         let right = said_by(&sources);
         let (_, all) = make(&fs, &sources, &request(1000, 1, last, options));

@@ -25,6 +25,27 @@ fn contents_that_do_not_compress_are_stored_apart_and_cost_no_more_than_they_hav
 }
 
 #[test]
+fn a_group_has_no_more_bytes_than_its_cap_unless_it_is_one_content() {
+    let fs = MemFs::new();
+    let mut log = Writer::new(&fs);
+    for edit in 0..40 {
+        log.commit(vec![put("Page", &page(edit, 40))]);
+        log.commit(vec![put("Long page", &page(edit, 400))]);
+    }
+    let (page, long) = (page(0, 40).len() as u32, page(0, 400).len() as u32);
+    let options = PackOptions { group_raw: 5 * page + page / 2, ..TEST };
+    assert!(long > options.group_raw);
+    let input = sealed(&log);
+    let (_, pack) = make(&fs, std::slice::from_ref(&input), &request(9, 1, 80, options));
+    let heads: Vec<_> =
+        (0..pack.trailer().groups).map(|n| pack.group_head(n, String::new).unwrap()).collect();
+    assert!(heads.iter().all(|head| head.raw_len <= options.group_raw || head.members.len() == 1));
+    assert_eq!(heads.iter().filter(|head| head.members.len() == 1).count(), 40, "each long page by itself");
+    assert!(heads.iter().filter(|head| head.members.len() > 1).all(|head| head.members.len() <= 6));
+    assert_eq!(said_by_pack(&pack), said_by(&[input]));
+}
+
+#[test]
 fn tiny_entities_share_groups() {
     let fs = MemFs::new();
     let mut log = Writer::new(&fs);
