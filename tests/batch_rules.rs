@@ -129,3 +129,35 @@ fn all_later_revisions_can_be_hidden() {
     assert_eq!(store.get("a").unwrap().unwrap().content().unwrap(), Content::Hidden);
     assert_eq!(store.hide(all(u64::MAX)).unwrap_err().kind(), ErrorKind::Invalid);
 }
+
+#[test]
+fn a_request_that_was_made_without_an_annotation_is_not_the_one_with_it() {
+    let hiding = |last| Hiding {
+        entity: b"a".to_vec(),
+        first: 1,
+        last,
+        fields: FieldMask::CONTENT,
+        actor: "x".into(),
+        reason: String::new(),
+    };
+    let put = || Draft::new("text").request_id([5; 16]);
+    let with = |last| Batch::new().hide(hiding(last)).unwrap().put("b", Expect::Any, put()).unwrap();
+    let (_machine, store) = store();
+    store.put("a", Expect::Absent, Draft::new("one")).unwrap();
+    store.put("b", Expect::Absent, put()).unwrap();
+    // The change before the put is no annotation, and another commit.
+    assert_eq!(store.commit(with(1)).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(store.get("a").unwrap().unwrap().content().unwrap(), Content::Present("one".into()));
+
+    let (_machine, store) = self::store();
+    store.put("a", Expect::Absent, Draft::new("one")).unwrap();
+    store.commit(with(1)).unwrap();
+    let again = store.commit(with(1)).unwrap();
+    assert_eq!(
+        again.outcomes,
+        [Outcome::Annotated { sequence: 2 }, Outcome::Replayed { revision: 1, sequence: 3 }]
+    );
+    assert_eq!(store.commit(with(2)).unwrap_err().kind(), ErrorKind::Invalid, "another annotation");
+    let alone = Batch::new().put("b", Expect::Any, put()).unwrap();
+    assert_eq!(store.commit(alone).unwrap_err().kind(), ErrorKind::Invalid, "a part of the request");
+}

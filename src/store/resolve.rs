@@ -9,9 +9,9 @@ use super::inner::Inner;
 use super::prepare::{Prepared, PreparedBody, PreparedOp, PreparedWhat, PreparedWrite};
 use crate::index::Order;
 use crate::limits;
-use crate::log::{FrameDraft, MainContent, RecordDraft};
+use crate::log::{Change, FrameDraft, LoggedChange, MainContent, RecordDraft};
 use crate::model::{
-    Address, AnnotationKind, Bound, ContentRef, Digest, Entity, Expect, FieldMask, Fields, Flags,
+    Address, Annotation, AnnotationKind, Bound, ContentRef, Digest, Entity, Expect, FieldMask, Fields, Flags,
     RevisionKind, Row,
 };
 use crate::{Error, Result};
@@ -262,8 +262,8 @@ impl Inner {
     /// the batch is found where the batch would have put it, and nothing else is in that commit.
     fn find_replay(&self, batch: &Prepared, heads: &[HeadInfo], at: u64) -> Result<Option<Committed>> {
         let mut outcomes = Vec::with_capacity(batch.ops.len());
-        // For each record that the commit must have: the row found for it, `None` for an annotation.
-        let mut records: Vec<Option<Row>> = Vec::new();
+        // What the commit must have, record by record.
+        let mut records: Vec<Wanted<'_>> = Vec::new();
         let mut missing = false;
         let mut seen = std::collections::BTreeMap::new();
         for op in &batch.ops {
@@ -273,10 +273,10 @@ impl Inner {
                     outcomes.push(Outcome::Held);
                     continue;
                 }
-                PreparedWhat::Annotate(_) => {
+                PreparedWhat::Annotate(note) => {
                     // Its sequence number is known when a row beside it is.
                     outcomes.push(Outcome::Annotated { sequence: 0 });
-                    records.push(None);
+                    records.push(Wanted::Note(note));
                     continue;
                 }
             };
@@ -293,7 +293,7 @@ impl Inner {
                         return Err(reused_request(entity));
                     }
                     outcomes.push(Outcome::Replayed { revision: row.number, sequence: row.sequence });
-                    records.push(Some(row));
+                    records.push(Wanted::Row(row));
                 }
                 // The first attempt may have found nothing to write here.
                 None if write.if_changed => {
@@ -303,12 +303,11 @@ impl Inner {
                 None => missing = true,
             }
         }
-        let Some((index, row)) =
-            records.iter().enumerate().find_map(|(i, row)| row.as_ref().map(|row| (i as u64, row)))
-        else {
-            return Ok(None);
-        };
-        let first = row.sequence.saturating_sub(index);
+        let placed = records.iter().zip(0_u64..).find_map(|(record, index)| match record {
+            Wanted::Row(row) => Some(row.sequence.saturating_sub(index)),
+            Wanted::Note(_) => None,
+        });
+        let Some(first) = placed else { return Ok(None) };
         if missing || !self.is_whole_commit(batch, &records, first)? {
             let (entity, _) = batch.entities.first().ok_or_else(out_of_step)?;
             return Err(reused_request(entity));
@@ -382,25 +381,52 @@ impl Inner {
     }
 
     /// Whether the records stand one behind the other from `first` on, and are all of their commit.
-    fn is_whole_commit(&self, batch: &Prepared, records: &[Option<Row>], first: u64) -> Result<bool> {
+    fn is_whole_commit(&self, batch: &Prepared, records: &[Wanted<'_>], first: u64) -> Result<bool> {
         let is_run = batch.frame == crate::log::FrameKind::Run;
         let count = records.len() as u64;
-        for (i, row) in (0_u64..).zip(records) {
-            let Some(row) = row else { continue };
+        for (i, record) in (0_u64..).zip(records) {
             let rest = if is_run { 0 } else { count.saturating_sub(i).saturating_sub(1) };
-            if row.sequence != first.saturating_add(i) || u64::from(row.commit_rest) != rest {
+            let sequence = first.saturating_add(i);
+            let there = match record {
+                Wanted::Row(row) => row.sequence == sequence && u64::from(row.commit_rest) == rest,
+                Wanted::Note(note) => self.is_logged(note, sequence, rest)?,
+            };
+            if !there {
                 return Ok(false);
             }
         }
         let Some(before) = first.checked_sub(1).filter(|before| *before > 0 && !is_run) else {
             return Ok(true);
         };
+        Ok(self.logged(before)?.is_none_or(|change| change.commit_rest == 0))
+    }
+
+    /// Whether an annotation of a batch is what the log has there, so many changes before the end of its commit.
+    fn is_logged(&self, note: &Annotation, sequence: u64, rest: u64) -> Result<bool> {
+        let Some(change) = self.logged(sequence)?.filter(|change| u64::from(change.commit_rest) == rest)
+        else {
+            return Ok(false);
+        };
+        Ok(match change.change {
+            // It went with a purge of its entity.
+            Change::Erased { .. } => true,
+            Change::Annotation(there) => {
+                // What a purge and a job say besides is made out anew each time.
+                let range = note.kind == AnnotationKind::Purge
+                    || (there.first, there.last) == (note.first, note.last);
+                let said = |it: &Annotation| {
+                    (it.kind, it.fields, it.entity.clone(), it.actor.clone(), it.reason.clone())
+                };
+                range && said(&there) == said(note)
+            }
+            Change::Revision { .. } => false,
+        })
+    }
+
+    fn logged(&self, sequence: u64) -> Result<Option<LoggedChange>> {
         let values = self.values();
-        let Some(column) = values.find(before) else { return Ok(true) };
-        match column.changes(before.saturating_sub(1), before).next() {
-            Some(change) => Ok(change?.commit_rest == 0),
-            None => Ok(true),
-        }
+        let Some(before) = sequence.checked_sub(1) else { return Ok(None) };
+        values.find(sequence).and_then(|column| column.changes(before, sequence).next()).transpose()
     }
 
     /// Revisions made under a request id, oldest first, among the newest few of the entity.
@@ -431,6 +457,13 @@ impl Inner {
     pub(crate) fn bad_fields(&self, entity: &Entity, row: &Row, bad: crate::codec::Malformed) -> Error {
         Error::malformed(self.path(), 0, bad, format!("metadata of revision {} of {entity}", row.number))
     }
+}
+
+/// A record that a commit must have to be the first attempt of a request.
+enum Wanted<'a> {
+    /// The row that was found for a write.
+    Row(Row),
+    Note(&'a Annotation),
 }
 
 /// The steps of a batch in front of one, and its entity.

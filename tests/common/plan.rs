@@ -74,11 +74,21 @@ impl Model {
         Ok(Change { entity: entity.to_vec(), rest: 0, frame_rest: 0, commit_time: 0, what })
     }
 
+    /// Whether a change is what an annotating step would have made.
+    fn is_annotation(&self, step: &Step, sequence: u64, rest: u64) -> bool {
+        let Step::Annotate { entity, show, first, last, fields } = step else { return false };
+        let kind = if *show { AnnotationKind::Show } else { AnnotationKind::Hide };
+        let what = What::Annotation { kind, first: *first, last: (*last).min(NUMBER_MAX), fields: *fields };
+        self.changes.get(sequence as usize - 1).is_some_and(|change| {
+            change.entity == *entity && u64::from(change.rest) == rest && change.what == what
+        })
+    }
+
     /// An earlier attempt of the same request, looked for in the newest 16 revisions of each entity: every write of the batch is
     /// found where the batch would have put it, and nothing else is in that commit.
     fn replay(&self, spec: &Spec) -> Option<Planned> {
         let (mut outcomes, mut missing) = (Vec::new(), false);
-        let mut records: Vec<Option<Seen<'_>>> = Vec::new();
+        let mut records: Vec<Result<Seen<'_>, &Step>> = Vec::new();
         let mut taken: BTreeMap<(&[u8], Option<[u8; 16]>), usize> = BTreeMap::new();
         for step in &spec.steps {
             let (entity, expect, write) = match step {
@@ -88,7 +98,7 @@ impl Model {
                 }
                 Step::Annotate { .. } => {
                     outcomes.push(Outcome::Annotated { sequence: 0 });
-                    records.push(None);
+                    records.push(Err(step));
                     continue;
                 }
                 Step::Write { entity, expect, write } => (entity, expect, write),
@@ -105,7 +115,7 @@ impl Model {
                         return Some(Planned::Invalid("the same request id for something else"));
                     }
                     outcomes.push(Outcome::Replayed { revision: seen.rev.number, sequence: seen.sequence });
-                    records.push(Some(*seen));
+                    records.push(Ok(*seen));
                 }
                 None if write.if_changed => {
                     outcomes.push(Outcome::Unchanged { revision: self.head_state(entity).number() });
@@ -114,13 +124,15 @@ impl Model {
             }
         }
         let (index, seen) =
-            records.iter().enumerate().find_map(|(i, seen)| seen.map(|seen| (i as u64, seen)))?;
+            records.iter().enumerate().find_map(|(i, seen)| seen.ok().map(|seen| (i as u64, seen)))?;
         let first = seen.sequence.saturating_sub(index).max(1);
         let count = records.len() as u64;
-        let in_place = (first..).zip(&records).all(|(sequence, seen)| {
-            seen.is_none_or(|seen| {
-                seen.sequence == sequence && u64::from(seen.rest) == first + count - 1 - sequence
-            })
+        let in_place = (first..).zip(&records).all(|(sequence, record)| {
+            let rest = first + count - 1 - sequence;
+            match record {
+                Ok(seen) => seen.sequence == sequence && u64::from(seen.rest) == rest,
+                Err(step) => self.is_annotation(step, sequence, rest),
+            }
         });
         let begins = first == 1 || self.changes[first as usize - 2].rest == 0;
         if missing || !in_place || !begins || seen.sequence <= index {
