@@ -32,6 +32,9 @@ const MIXED_CONTENTS: usize = 128;
 /// and most bytes.
 const MIXED_BYTES: u64 = 32 << 10;
 
+/// So many changes are read between two questions whether to go on.
+const ASK_EVERY: u64 = 1024;
+
 /// What is packed.
 #[derive(Clone)]
 pub enum PackInput {
@@ -91,12 +94,16 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub fn gather(mut changes: Merged<'_>) -> Result<Self> {
+    /// Reads the changes of all inputs. `cancel` is asked every so many.
+    pub fn gather(mut changes: Merged<'_>, cancel: &dyn Fn() -> bool) -> Result<Self> {
         let mut known: HashMap<Entity, u32> = HashMap::default();
         let mut entries = Vec::new();
-        let mut records = 0;
+        let mut records = 0_u64;
         while let Some((input, change)) = changes.next()? {
             records += 1;
+            if records.is_multiple_of(ASK_EVERY) && cancel() {
+                return Err(Error::Cancelled);
+            }
             let Change::Revision { entity, row, digests } = change.change else { continue };
             if digests.is_empty() {
                 continue;

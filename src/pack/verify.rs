@@ -136,10 +136,13 @@ impl Pack {
     /// Stored bytes of the groups that hold a content of an entity from `entity_first` on. Reads the directory, and a head per group.
     ///
     /// # Errors
-    /// `Corrupt`, `Io`.
-    pub fn stored_bytes_from(&self, entity_first: &[u8]) -> Result<u64> {
+    /// `Corrupt`, `Io`; `Cancelled`, asked once per block of the directory.
+    pub fn stored_bytes_from(&self, entity_first: &[u8], cancel: &dyn Fn() -> bool) -> Result<u64> {
         let mut groups = BTreeSet::new();
         for block in 0..self.index.directory.len() {
+            if cancel() {
+                return Err(Error::Cancelled);
+            }
             for change in self.read_block(block)? {
                 let Change::Revision { entity, digests, .. } = change.change else { continue };
                 for slot in (0..digests.len() as u16).take_while(|_| entity.as_bytes() >= entity_first) {

@@ -61,7 +61,8 @@ impl PackRequest {
 ///
 /// Every content that is newly compressed was decoded again and compared with its digest when this answers; groups that are copied were
 /// verified by their checksum. In memory: 70 bytes per content, 16 per group, the names of the entities, and three times a group (64 MiB
-/// at most) with the compressor's tables; if others help, 8 MiB more and the tables of each. `cancel` is asked once per group.
+/// at most) with the compressor's tables; if others help, 8 MiB more and the tables of each. `cancel` is asked once per group, and while
+/// directories are read.
 ///
 /// # Errors
 /// `Cancelled`; `Corrupt` if an input is damaged or lacks a change; `Invalid` if there is nothing to pack; `Io`, `OutOfSpace`.
@@ -102,7 +103,7 @@ pub fn pack_erasing(
         level: request.options.level.unsigned_abs() as u16,
     };
     let changes = || Merged::new(inputs, &request.rectangle, erasures, path);
-    let contents = Contents::gather(changes())?;
+    let contents = Contents::gather(changes(), cancel)?;
     // A part by entities may have none.
     if contents.records == 0 && request.rectangle.is_whole() {
         return Err(Error::invalid(format!("no changes for {}", path.display())));

@@ -292,7 +292,7 @@ impl Inner {
             edits.push(Edit::RemoveValueFile(info.id));
             if !ends_within(info, &entity_last) {
                 let entity_first = successor(&entity_last);
-                let live = self.inputs_packable(merge, pack.stored_bytes_from(&entity_first))?;
+                let live = self.inputs_packable(merge, pack.stored_bytes_from(&entity_first, cancel))?;
                 let Some(live_bytes) = live else { return Ok(()) };
                 let left = ValueFileInfo { entity_first, live_bytes, ..(*info).clone() };
                 edits.push(Edit::AddValueFile(left.clone()));

@@ -175,4 +175,25 @@ fn packing_and_verifying_stop_when_they_are_cancelled() {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
     let (_, pack) = make(&fs, &[input], &super::support::request(10, 1, 9, TEST));
     assert_eq!(pack.verify(Depth::Stored, &|| true).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(pack.stored_bytes_from(b"", &|| true).unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn packing_stops_while_it_reads_directories_before_anything_is_written() {
+    let fs = MemFs::new();
+    let mut log = Writer::new(&fs);
+    for commit in 0..26 {
+        log.commit((0..100).map(|n| put(&format!("Q{n}"), &format!("{commit} of {n}"))).collect());
+    }
+    let input = sealed(&log);
+    let request = request(9, 1, 2600, TEST);
+    // The first question comes before the first group.
+    let asked = std::cell::Cell::new(0);
+    let stop = || {
+        asked.set(asked.get() + 1);
+        asked.get() == 2
+    };
+    let result = pack(&*fs, &path_of(request.id), std::slice::from_ref(&input), &request, &stop);
+    assert_eq!((result.unwrap_err().kind(), asked.get()), (ErrorKind::Cancelled, 2));
+    assert!(!crate::env::Fs::exists(&*fs, &path_of(request.id)).unwrap(), "no file was begun");
 }
