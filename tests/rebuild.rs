@@ -1,5 +1,9 @@
 //! Manifest and index are made anew from the value files alone: the store answers as before, at whatever moment they were lost.
 
+#[path = "common/behind_header.rs"]
+mod behind_header;
+
+use behind_header::behind_header;
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
@@ -169,27 +173,11 @@ fn a_pack_that_was_not_finished_does_not_take_the_place_of_what_it_was_made_from
     assert!(made.len() > 1, "{made:?}");
 }
 
-/// Files of a kind without their headers, by what is in them. The checksums of a table's blocks cover the number of its file; they are
-/// left out, the bytes that they stand for are not.
+/// Files of a kind without their headers, by what is in them.
 fn behind_headers(env: &SimEnv, ending: &str) -> Vec<Vec<u8>> {
-    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
     let files = env.fs.files().into_iter().filter(|path| path.ends_with(ending));
-    let body = |path: String| {
-        let mut bytes = env.fs.read_file(&path).unwrap();
-        let mut bytes = bytes.split_off(word(&bytes, 12));
-        if ending != ".pack" {
-            // Frames of 24 bytes and what they hold, and a footer of 64.
-            let mut at = 0;
-            while at < bytes.len() - 64 {
-                bytes[at + 16..at + 20].fill(0);
-                at += 24 + word(&bytes, at + 4);
-            }
-            assert_eq!(at, bytes.len() - 64, "{path}");
-            bytes[at + 60..].fill(0);
-        }
-        bytes
-    };
-    let mut bodies: Vec<Vec<u8>> = files.map(body).collect();
+    let mut bodies: Vec<Vec<u8>> =
+        files.map(|path| behind_header(&path, env.fs.read_file(&path).unwrap())).collect();
     bodies.sort();
     bodies
 }
