@@ -239,6 +239,54 @@ fn what_is_left_of_the_old_store_is_enough_if_nothing_behind_the_checkpoint_is_m
 }
 
 #[test]
+fn what_was_forgotten_and_erased_since_the_checkpoint_stays_forgotten_whatever_is_left_of_the_old_store() {
+    let base = machine(5);
+    let store = open(&base.env(), "/old");
+    assert!(store.reclaim(&mut Progress::none()).unwrap().value_files > 0);
+    store.close().unwrap();
+    drop(store);
+    for endings in [&[][..], &[".manifest"], &[".tab", ".kv"], &[".manifest", ".tab", ".kv"]] {
+        let sim = base.fork().process_kill();
+        let lost = |path: &String| path.starts_with("/old/") && endings.iter().any(|it| path.ends_with(it));
+        for path in sim.fs.files().into_iter().filter(lost) {
+            sim.fs.remove(&path).unwrap();
+        }
+        restore(&sim.env(), "/checkpoint", "/store", &of("/old")).unwrap();
+        is_as_forgotten(&sim.env(), "/store");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_ends_in_what_was_purged_since_is_still_the_beginning_of_its_store() {
+    let sim = SimEnv::new(6);
+    let env = sim.env();
+    let store = open(&env, "/old");
+    put(&store, "kept", "kept");
+    put(&store, "purged", "NAMEWORD");
+    store.checkpoint("/checkpoint").unwrap();
+    store.purge("purged", Expect::Any, "", "").unwrap();
+    store.reclaim(&mut Progress::none()).unwrap();
+    store.close().unwrap();
+    drop(store);
+    for (lose, to) in [(false, "/first"), (true, "/second")] {
+        if lose {
+            for path in sim
+                .fs
+                .files()
+                .into_iter()
+                .filter(|it| it.starts_with("/old/") && !it.ends_with(".pack") && !it.ends_with(".seg"))
+            {
+                sim.fs.remove(&path).unwrap();
+            }
+        }
+        restore(&env, "/checkpoint", to, &of("/old")).unwrap();
+        let store = open(&env, to);
+        assert_eq!(store.head("purged").unwrap(), Head::Purged(1));
+        assert_eq!(content(&store, "kept", 1), Content::Present("kept".into()));
+    }
+}
+
+#[test]
 fn what_cannot_be_right_is_refused_and_nothing_is_written() {
     let sim = machine(4);
     let env = sim.env();

@@ -173,7 +173,7 @@ impl Revision {
         if self.is_tombstone() {
             return Ok(Content::Deleted);
         }
-        let Some(reference) = self.entry.row.content else { return Ok(Content::Withheld) };
+        let Some(reference) = self.entry.row.content else { return self.none_given() };
         if let Some(instead) = self.instead_of_content()? {
             return Ok(instead);
         }
@@ -202,7 +202,7 @@ impl Revision {
         let slots = &self.fields()?.slots;
         let read = |reference: &Option<ContentRef>| match reference {
             Some(reference) => self.read(*reference),
-            None => Ok(Content::Withheld),
+            None => self.none_given(),
         };
         slots.iter().map(|(role, reference)| Ok((role.clone(), read(reference)?))).collect()
     }
@@ -262,6 +262,14 @@ impl Revision {
         } else {
             None
         })
+    }
+
+    /// What stands in place of a content that the source did not give, or that was erased before it came into this store (see `repair`).
+    fn none_given(&self) -> Result<Content> {
+        match self.instead_of_content()? {
+            Some(Content::Forgotten) => Ok(Content::Forgotten),
+            _ => Ok(Content::Withheld),
+        }
     }
 
     fn whose(&self) -> String {

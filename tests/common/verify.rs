@@ -403,7 +403,7 @@ impl<'a> Reads<'a> {
         let forgotten = forgotten.contains(FieldMask::CONTENT);
         let hidden = hidden.contains(FieldMask::CONTENT);
         let shown = |content: Option<&Bytes>| match content {
-            Some(_) if forgotten => Content::Forgotten,
+            _ if forgotten => Content::Forgotten,
             Some(_) if hidden => Content::Hidden,
             Some(bytes) => Content::Present(bytes.clone()),
             None => Content::Withheld,

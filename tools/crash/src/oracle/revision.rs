@@ -81,7 +81,7 @@ impl Oracle<'_> {
         }
         let gone = forgotten.contains(FieldMask::CONTENT);
         let wanted = match (&rev.content, rev.tombstone) {
-            (Some(_), _) if gone => Content::Forgotten,
+            (_, false) if gone => Content::Forgotten,
             (Some(_), _) if hidden.contains(FieldMask::CONTENT) => Content::Hidden,
             (Some(content), _) => Content::Present(content.clone()),
             (None, true) => Content::Deleted,
@@ -105,7 +105,7 @@ impl Oracle<'_> {
             for ((role, found), (wanted_role, wanted)) in slots.iter().zip(&rev.slots) {
                 same!("a slot's role", role, wanted_role);
                 let wanted = match wanted {
-                    Some(_) if gone => Content::Forgotten,
+                    _ if gone => Content::Forgotten,
                     Some(_) if hidden.contains(FieldMask::CONTENT) => Content::Hidden,
                     Some(content) => Content::Present(content.clone()),
                     None => Content::Withheld,
