@@ -54,6 +54,7 @@ pub const ALL: &[&str] = &[
     "reclaim: active segment ended",
     "reclaim: manifest written anew",
     "reclaim: table written anew",
+    "reclaim: tried again later",
     "reclaim: value file written anew",
     "recovery: later segment is a leftover",
     "recovery: segment cut and sealed",

@@ -221,10 +221,63 @@ fn a_job_says_when_it_is_done_and_goes_on_after_an_interruption() {
         word.erasure.unwrap().more
     };
     assert!(more(&store), "it was interrupted, and says so");
-    let rest = forget(&store, Forgetting::author("ann")).unwrap();
-    assert!(rest.revisions > 0 && rest.revisions < 1300, "{rest:?}");
+    let listed = |store: &Store| store.erasure_report(&mut Progress::none()).unwrap().interrupted;
+    let [interrupted] = &listed(&store)[..] else { panic!("{:?}", listed(&store)) };
+    assert_eq!((interrupted.fields, interrupted.sequence), (FieldMask::AUTHOR, store.published()));
+    let job = interrupted.job;
+
+    // It goes on under its own id, also in another process, and is not listed any more.
+    store.flush().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(listed(&store)[0].job, job);
+    let wrong = forget(&store, Forgetting::author("ann").resume(job ^ 1)).unwrap_err();
+    assert!(
+        wrong.kind() == ErrorKind::Invalid && wrong.to_string().contains(&format!("{job:016x}")),
+        "{wrong}"
+    );
+    let rest = forget(&store, Forgetting::author("ann").resume(job)).unwrap();
+    assert!(rest.revisions > 0 && rest.revisions < 1300 && rest.job == job, "{rest:?}");
     assert!(!more(&store));
+    assert_eq!(listed(&store), []);
     assert_eq!(forget(&store, Forgetting::author("ann")).unwrap().revisions, 0);
+    assert_eq!(forget(&store, Forgetting::author("ann").resume(job)).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_job_of_which_only_the_end_was_not_said_is_ended_by_resuming_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for n in 0..1100 {
+        put(&store, &format!("{n:04}"), "text");
+    }
+    let mut steps = 0;
+    let mut stop = |_: &'static str, _, _| {
+        steps += 1;
+        steps < 12
+    };
+    forget(&store, Forgetting::author("ann").preview()).unwrap();
+    store.forget(&Forgetting::author("ann"), &mut Progress::new(&mut stop)).unwrap_err();
+    let job = store.erasure_report(&mut Progress::none()).unwrap().interrupted[0].job;
+    // Somebody else does the rest, under another id.
+    let rest = forget(&store, Forgetting::author("ann")).unwrap();
+    assert!(rest.revisions > 0 && rest.job != job);
+    assert_eq!(store.erasure_report(&mut Progress::none()).unwrap().interrupted.len(), 1, "it stays listed");
+    let end = forget(&store, Forgetting::author("ann").resume(job)).unwrap();
+    assert_eq!((end.job, end.revisions, end.commits), (job, 0, 1));
+    assert_eq!(store.erasure_report(&mut Progress::none()).unwrap().interrupted, []);
+    // A retention is another kind of job.
+    let retention = Retention {
+        range: EntityRange::default(),
+        superseded_before: Timestamp(i64::MAX),
+        keep_older: 0,
+        fields: FieldMask::CONTENT,
+        mode: ErasureMode::Resume(job),
+        actor: String::new(),
+        reason: String::new(),
+    };
+    assert_eq!(store.retain(&retention, &mut Progress::none()).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]

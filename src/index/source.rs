@@ -94,6 +94,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Bytes on disk of what only a look at single revisions needs: authors, comments, attributes.
+    fn cold_bytes(&self) -> Result<u64> {
+        Ok(0)
+    }
+
     /// Walks the entities of a range.
     fn runs(self: Arc<Self>, range: &EntityRange, order: Order) -> Box<dyn RunCursor>;
 }

@@ -70,6 +70,10 @@ pub(crate) struct Background {
     pub(crate) part_ends: Mutex<((u64, u64), Vec<Bytes>)>,
     /// What `stats` counted last of what is forgotten and not erased.
     pub(crate) not_erased: Mutex<Option<Known>>,
+    /// Files that could not be written anew without what is forgotten when that was tried last, and why.
+    pub(crate) not_reclaimed: Mutex<Vec<(String, String)>>,
+    /// How often in a row there were any.
+    pub(crate) reclaimed_in_vain: AtomicU32,
     /// Somebody makes the best layout: meanwhile nothing is packed or merged in the background.
     pub(crate) packing_fully: AtomicBool,
     /// The last background job found the disk full.

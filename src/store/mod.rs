@@ -57,7 +57,8 @@ pub use cursor::Cursor;
 pub use draft::{Batch, Committed, Draft, Durability, Hiding, Outcome};
 pub use feed::{Change, ChangeKind, Changes};
 pub use forget::{
-    ERASURE_TEXT_MAX, ErasureMode, ForgetWhat, Forgetting, Forgot, NotErased, Retention, Sharing,
+    ERASURE_TEXT_MAX, ErasureMode, ForgetWhat, Forgetting, Forgot, InterruptedJob, NotErased, Retention,
+    Sharing,
 };
 pub use history::{Heads, History};
 pub use live::{LiveChange, LiveChangeKind, LiveChanges};

@@ -357,7 +357,7 @@ impl Found {
                 {
                     let path = dir.join(info.id.file_name(FileKind::Pack));
                     let pack = Pack::open(fs, &path, info, &self.store, None)?;
-                    info.live_bytes = pack.stored_bytes_from(&info.entity_first)?;
+                    info.live_bytes = pack.stored_bytes_from(&info.entity_first, &|| false)?;
                 }
                 _ => {}
             }
@@ -375,7 +375,9 @@ impl Found {
         old: Option<State>,
         report: &mut RebuildReport,
     ) -> State {
-        let old = old.unwrap_or_default();
+        let mut old = old.unwrap_or_default();
+        // Whether the files that were chosen have nothing left of what is forgotten is for reclaiming to find out.
+        old.options.remove(super::reclaim::MARK);
         let mut obsolete = BTreeMap::new();
         // Only what the chosen files hold is superseded: sealed segments behind them are the log.
         let held = chosen.iter().map(|info| info.sequence_last).max().unwrap_or(0);

@@ -114,8 +114,11 @@ pub struct DiskUse {
     pub log: u64,
     /// Packs, those included that were replaced and are still being read.
     pub packs: u64,
-    /// Tables of revisions.
+    /// Tables of revisions: hot and cold blocks, names, filters.
     pub index: u64,
+    /// Of those, the blocks that only a look at single revisions reads: authors, comments, attributes. A table that cannot be read counts as having
+    /// none.
+    pub index_cold: u64,
     /// Tables of annotations.
     pub annotations: u64,
     /// The manifest.
@@ -232,6 +235,10 @@ impl Inner {
                 add(entry, table.len);
             }
             stats.table_rows = stats.table_rows.saturating_add(table.rows);
+        }
+        for table in view.levels().revisions.tables() {
+            let cold = table.source.cold_bytes().unwrap_or(0);
+            stats.disk.index_cold = stats.disk.index_cold.saturating_add(cold);
         }
         for memtable in view.memtables() {
             stats.memtable.0 = stats.memtable.0.saturating_add(memtable.row_count());

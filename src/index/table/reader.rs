@@ -255,6 +255,10 @@ impl RevisionTable {
 }
 
 impl Source for RevisionTable {
+    fn cold_bytes(&self) -> Result<u64> {
+        Ok(self.layout()?.cold.iter().map(|cold| u64::from(cold.at.len)).fold(0, u64::saturating_add))
+    }
+
     fn may_contain(&self, entity: &[u8], hash: u64) -> Result<bool> {
         if entity < &self.info.first[..] || entity > &self.info.last[..] {
             return Ok(false);

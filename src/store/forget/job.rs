@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::interrupted::last_of;
 use super::{ErasureMode, Forgot};
 use crate::model::{Annotation, AnnotationKind, Entity, Erasure, Expect, FieldMask, Row};
 use crate::store::Progress;
@@ -64,14 +65,22 @@ impl<'a> Job<'a> {
         (actor, reason): (String, String),
         time: i64,
         plan: &'a dyn Fn(&Entity) -> Result<Option<Planned>>,
-    ) -> Self {
-        let job = inner.env.rng.next_u64().max(1);
+    ) -> Result<Self> {
+        let (job, open) = match mode {
+            ErasureMode::Resume(job) => {
+                let Annotation { entity, first, last, fields, .. } =
+                    last_of(&inner.erasures(), job, kind)?.annotation;
+                // If nothing is left to be done, the end is still to be said.
+                (job, Some((entity, Span { first, last, fields })))
+            }
+            _ => (inner.env.rng.next_u64().max(1), None),
+        };
         let erasure = Some(Erasure { job, more: true, time });
         // Filled in for each range.
         let entity = crate::model::purged_name(&inner.store, b"");
         let word = Annotation { entity, first: 1, last: 1, kind, fields, actor, reason, erasure };
         let commit_max = COMMIT_MAX.min(inner.options.limits.segment_records as usize / 4).max(1);
-        Self { inner, plan, word, mode, commit_max, held: Vec::new(), open: None, report: Forgot::default() }
+        Ok(Self { inner, plan, word, mode, commit_max, held: Vec::new(), open, report: Forgot::default() })
     }
 
     pub(super) fn run(

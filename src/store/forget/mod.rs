@@ -11,13 +11,16 @@
 //! 3. *Current at once, on every path*: the gate of [`crate::index::annotations`] is what every read asks.
 //! 4. *Nothing is forgotten by accident.* A content that other revisions have too is refused unless the caller says what is meant; a
 //!    range ends at the head that is there, never at one to come.
-//! 5. *A job may be long and may be interrupted.* What was committed holds; the same call again goes on with what is left.
+//! 5. *A job may be long and may be interrupted.* What was committed holds; the same call again goes on with what is left, under the id of the job if that is
+//!    given. Until then the erasure report lists it.
 
 pub(crate) mod erasures;
+pub(crate) mod interrupted;
 mod job;
 pub(crate) mod remains;
 mod select;
 
+pub use interrupted::InterruptedJob;
 pub use remains::NotErased;
 pub use select::{ForgetWhat, Sharing};
 
@@ -44,6 +47,9 @@ pub enum ErasureMode {
     Do,
     /// It is counted what would be done.
     Preview,
+    /// It is done, as the rest of a job that was interrupted: the call must be the same as before. See
+    /// [`ErasureReport::interrupted`](crate::ErasureReport::interrupted).
+    Resume(u64),
 }
 
 /// What to forget, and on whose word.
@@ -101,6 +107,12 @@ impl Forgetting {
     /// What to do about contents that other revisions of the entity have, too.
     pub fn sharing(mut self, sharing: Sharing) -> Self {
         self.sharing = sharing;
+        self
+    }
+
+    /// Go on with a job that was interrupted: everything else must be as it was then.
+    pub fn resume(mut self, job: u64) -> Self {
+        self.mode = ErasureMode::Resume(job);
         self
     }
 
@@ -169,7 +181,7 @@ impl Inner {
         let Forgetting { what, fields, sharing, mode, actor, reason } = forgetting;
         check_fields(*fields)?;
         let plan = |entity: &Entity| self.select(entity, what, *fields, *sharing);
-        let job = Job::new(self, AnnotationKind::Forget, *fields, *mode, text(actor, reason)?, 0, &plan);
+        let job = Job::new(self, AnnotationKind::Forget, *fields, *mode, text(actor, reason)?, 0, &plan)?;
         match what {
             ForgetWhat::Revisions { entity, first, last } => {
                 if *first == 0 || first > last {
@@ -206,7 +218,7 @@ impl Inner {
         let before = superseded_before.0;
         let plan = |entity: &Entity| self.select_superseded(entity, before, *keep_older, *fields);
         let text = text(actor, reason)?;
-        let job = Job::new(self, AnnotationKind::Retain, *fields, *mode, text, before, &plan);
+        let job = Job::new(self, AnnotationKind::Retain, *fields, *mode, text, before, &plan)?;
         job.run(self.entities(range.clone()), progress)
     }
 

@@ -9,7 +9,8 @@
 //! 4. The answer is kept until another file, another annotation or another mark is there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::erasures::ViewErasures;
 use crate::codec::FileId;
@@ -42,15 +43,26 @@ pub struct NotErased {
     pub stored_bytes: u64,
     /// Their bytes as stored in segments that are not sealed.
     pub unsealed_bytes: u64,
+    /// Files that could not be written anew when that was tried last since the opening, and why. In the background it is tried again.
+    pub unreclaimed: Vec<(String, String)>,
     /// Why that is not all, if something could not be read; then more is dead than is said here.
     pub unreadable: Option<String>,
+}
+
+impl NotErased {
+    /// How much longer ago than `within` the first of it was forgotten, at the time `now` (µs).
+    pub(crate) fn overdue(&self, within: Duration, now: i64) -> Option<Duration> {
+        let since = u64::try_from(now.saturating_sub(self.since?.0)).ok()?;
+        Duration::from_micros(since).checked_sub(within).filter(|by| !by.is_zero())
+    }
 }
 
 /// The answer, and what it was made of.
 pub(crate) struct Known {
     up_to: u64,
     mark: u64,
-    values: Arc<ValueMap>,
+    /// Not the map itself: it would hold its files.
+    values: Weak<ValueMap>,
     found: NotErased,
 }
 
@@ -85,12 +97,13 @@ impl Inner {
         if up_to <= mark {
             return (state, NotErased::default());
         }
+        let unreclaimed = self.background.not_reclaimed.lock().clone();
         let mut kept = self.background.not_erased.lock();
         if let Some(known) = kept.as_ref()
             && (known.up_to, known.mark) == (up_to, mark)
-            && Arc::ptr_eq(&known.values, &values)
+            && Weak::ptr_eq(&known.values, &Arc::downgrade(&values))
         {
-            return (state, known.found.clone());
+            return (state, NotErased { unreclaimed, ..known.found.clone() });
         }
         let mut count = Count {
             erasures: &erasures,
@@ -103,9 +116,10 @@ impl Inner {
         }
         let found = count.end(&state);
         if found.unreadable.is_none() {
+            let values = Arc::downgrade(&values);
             *kept = Some(Known { up_to, mark, values, found: found.clone() });
         }
-        (state, found)
+        (state, NotErased { unreclaimed, ..found })
     }
 
     fn count_not_erased(&self, count: &mut Count<'_>, state: &State, mark: u64) -> Result<()> {
@@ -125,11 +139,15 @@ impl Inner {
             Ok(())
         })?;
         if oldest != u64::MAX {
-            let change = count.values.changes(oldest.saturating_sub(1)).next().transpose()?;
-            count.found.since = change.map(|change| Timestamp(change.commit_time));
+            match count.values.changes(oldest.saturating_sub(1)).next().transpose() {
+                Ok(change) => count.found.since = change.map(|change| Timestamp(change.commit_time)),
+                Err(error) => count.unreadable(&error),
+            }
         }
         for entity in &entities {
-            count.entity(entity)?;
+            if let Err(error) = count.entity(entity) {
+                count.unreadable(&error);
+            }
         }
         // A purge does not say whose it is, and the index may have let go of the rows: the files are asked that were written before.
         let Some(newest) = newest_purge else { return Ok(()) };

@@ -17,9 +17,12 @@ use crate::manifest::{Edit, Holder, LOCK_FILE, LOST_DIR, State};
 use crate::model::AnnotationKind;
 use crate::store::Progress;
 use crate::store::checkpoint::holder_path;
+use crate::store::forget::InterruptedJob;
 use crate::store::forget::erasures::ViewErasures;
+use crate::store::forget::interrupted::Jobs;
 use crate::store::inner::Inner;
 use crate::store::reserve::RESERVE_FILE;
+use crate::store::values::ValueEntry;
 use crate::{Error, Result};
 
 /// What a file is to the store.
@@ -104,6 +107,9 @@ pub struct ErasureReport {
     pub held: Vec<HeldFile>,
     /// Files of which it cannot be told.
     pub unknown: Vec<UnknownFile>,
+    /// Jobs of which only a part was done: the rest of what they were to make forgotten is not. (Or their last change was about an entity that was
+    /// purged since, so that nothing says that they ended: resumed, they find nothing left to do, and end again.)
+    pub interrupted: Vec<InterruptedJob>,
     /// Checkpoints that are listed and not there any more: take them off the list if they were not moved.
     pub gone: Vec<String>,
 }
@@ -137,19 +143,36 @@ impl ErasureReport {
     }
 }
 
+/// What is asked of each file.
+struct Asked<'a> {
+    erasures: &'a ViewErasures,
+    state: &'a State,
+    unsealed: Vec<ValueEntry>,
+    cancel: &'a dyn Fn() -> bool,
+}
+
+impl Asked<'_> {
+    fn look(&self) -> Look<'_> {
+        Look::new(self.erasures, self.cancel)
+    }
+}
+
 impl Inner {
     pub(crate) fn erasure_report(&self, progress: &mut Progress<'_>) -> Result<ErasureReport> {
         let erasures = self.erasures();
         let mut report = ErasureReport { up_to: erasures.up_to(), ..ErasureReport::default() };
         let mut later: BTreeMap<String, Held> = BTreeMap::new();
         let state = self.manifest.state();
+        let mut jobs = Jobs::default();
         let read = erasures.erasing(0, &mut |stored| {
             report.erasing += 1;
+            jobs.add(&stored);
             for holder in state.holders.iter().filter(|holder| stored.sequence > holder.erased_up_to) {
                 note_holder(&erasures, holder, &stored, later.entry(holder.path.clone()).or_default())?;
             }
             Ok(())
         });
+        report.interrupted = jobs.interrupted();
         if let Err(why) = readable(read)? {
             // A damaged table is named below; here it means that something may be forgotten that nobody knows of.
             report.unknown.push(UnknownFile { path: self.path.clone(), why });
@@ -158,9 +181,11 @@ impl Inner {
         }
         let progress = std::cell::RefCell::new(progress);
         let cancel = || progress.borrow_mut().step("look", 0, 0).is_err();
-        self.report_unsealed(&erasures, &state, &cancel, &mut report)?;
-        self.report_dir(&erasures, &state, &cancel, &mut report)?;
-        self.report_lost(&erasures, &cancel, &mut report)?;
+        let asked =
+            Asked { erasures: &erasures, state: &state, unsealed: self.unsealed(&state), cancel: &cancel };
+        self.report_unsealed(&asked, &mut report)?;
+        self.report_dir(&asked, &mut report)?;
+        self.report_lost(&asked, &mut report)?;
         for holder in &state.holders {
             let path = Path::new(&holder.path);
             match readable(is_there(&*self.env.fs, path))? {
@@ -176,35 +201,18 @@ impl Inner {
     }
 
     /// Segments that are not in the manifest yet: they are written to while they are read.
-    fn report_unsealed(
-        &self,
-        erasures: &ViewErasures,
-        state: &State,
-        cancel: &dyn Fn() -> bool,
-        report: &mut ErasureReport,
-    ) -> Result<()> {
-        for entry in self.unsealed(state) {
+    fn report_unsealed(&self, asked: &Asked<'_>, report: &mut ErasureReport) -> Result<()> {
+        for entry in &asked.unsealed {
             let path = self.manifest.files().path(entry.file.id(), FileKind::Segment);
-            let held = Look::new(erasures, cancel).changes(&entry.file, self.published());
+            let held = asked.look().changes(&entry.file, self.published());
             report.take(self, &path, HeldRole::Segment, held)?;
         }
         Ok(())
     }
 
-    fn unsealed(&self, state: &State) -> Vec<crate::store::values::ValueEntry> {
-        let values = self.values();
-        let sealed = |number: u64| state.value_files.keys().any(|id| id.number == number);
-        values.entries().iter().filter(|entry| !sealed(entry.number)).cloned().collect()
-    }
-
-    fn report_dir(
-        &self,
-        erasures: &ViewErasures,
-        state: &State,
-        cancel: &dyn Fn() -> bool,
-        report: &mut ErasureReport,
-    ) -> Result<()> {
-        let unsealed: BTreeSet<FileId> = self.unsealed(state).iter().map(|entry| entry.file.id()).collect();
+    fn report_dir(&self, asked: &Asked<'_>, report: &mut ErasureReport) -> Result<()> {
+        let unsealed: BTreeSet<FileId> = asked.unsealed.iter().map(|entry| entry.file.id()).collect();
+        let state = asked.state;
         let fs = &self.env.fs;
         for entry in fs.read_dir(&self.path).context("list", &self.path)? {
             let path = self.path.join(&entry.name);
@@ -227,18 +235,13 @@ impl Inner {
                 FileKind::RevisionTable | FileKind::PlainTable => HeldRole::Table,
                 _ => HeldRole::Segment,
             };
-            let held = Look::new(erasures, cancel).file(&**fs, &path, kind);
+            let held = asked.look().file(&**fs, &path, kind);
             report.take(self, &path, role, held)?;
         }
         Ok(())
     }
 
-    fn report_lost(
-        &self,
-        erasures: &ViewErasures,
-        cancel: &dyn Fn() -> bool,
-        report: &mut ErasureReport,
-    ) -> Result<()> {
+    fn report_lost(&self, asked: &Asked<'_>, report: &mut ErasureReport) -> Result<()> {
         let fs = &self.env.fs;
         let dir = self.path.join(LOST_DIR);
         if !fs.exists(&dir).context("look for", &dir)? {
@@ -248,7 +251,7 @@ impl Inner {
             let path = dir.join(&entry.name);
             match FileId::parse(&entry.name).filter(|_| !entry.is_dir) {
                 Some((_, kind)) => {
-                    let held = Look::new(erasures, cancel).file(&**fs, &path, kind);
+                    let held = asked.look().file(&**fs, &path, kind);
                     report.take(self, &path, HeldRole::Lost, held)?;
                 }
                 None => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use recension::{Digest, Expect, Timestamp};
 
-use super::values::{Part, SharedChoice, parse_age, parse_digest, parse_expect, parse_range};
+use super::values::{Part, SharedChoice, parse_age, parse_digest, parse_expect, parse_job, parse_range};
 use crate::time;
 
 /// On whose word.
@@ -24,8 +24,8 @@ pub struct Word {
 /// `forget`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "There is no way back. Readers get `forgotten` at once, on every path; `erasure-report` says when the bytes are gone. Run the \
-                        command again if it was interrupted: what was done is passed over."
+    after_help = "There is no way back. Readers get `forgotten` at once, on every path; `erasure-report` says when the bytes are gone. If it \
+                        was interrupted, what was committed holds; `erasure-report` names the job: run the same command again with --resume."
 )]
 pub struct ForgetArgs {
     /// Directory of the store
@@ -51,6 +51,9 @@ pub struct ForgetArgs {
     /// Only say how much it would be
     #[arg(long)]
     pub preview: bool,
+    /// Go on with a job that was interrupted; the rest of the command as it was
+    #[arg(long, value_name = "JOB", value_parser = parse_job, conflicts_with = "preview")]
+    pub resume: Option<u64>,
     #[command(flatten)]
     pub word: Word,
 }
@@ -100,6 +103,9 @@ pub struct RetentionArgs {
     /// Only say how much it would be
     #[arg(long)]
     pub preview: bool,
+    /// Go on with a job that was interrupted; the rest of the command as it was
+    #[arg(long, value_name = "JOB", value_parser = parse_job, conflicts_with = "preview")]
+    pub resume: Option<u64>,
     #[command(flatten)]
     pub word: Word,
 }

@@ -95,6 +95,14 @@ pub(super) fn parse_digest(text: &str) -> Result<Digest, String> {
     if well_formed { Ok(Digest(digest)) } else { Err("write 64 hexadecimal digits".into()) }
 }
 
+pub(super) fn parse_job(text: &str) -> Result<u64, String> {
+    let well_formed = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match u64::from_str_radix(text, 16) {
+        Ok(job) if well_formed => Ok(job),
+        _ => Err("write the job's hexadecimal number, as `erasure-report` and `changes` show it".into()),
+    }
+}
+
 pub(super) fn parse_age(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit: u64 = match &text[digits.len()..] {

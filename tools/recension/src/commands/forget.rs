@@ -12,7 +12,7 @@ use crate::exit::{Failure, Outcome};
 use crate::output::{Object, Out, count};
 
 pub fn forget(args: ForgetArgs, global: &Global, out: &mut Out) -> Outcome {
-    let ForgetArgs { store, entity, rev, author, digest, fields, shared, preview, word } = args;
+    let ForgetArgs { store, entity, rev, author, digest, fields, shared, preview, resume, word } = args;
     let mut wanted = match (entity, rev, author, digest) {
         (Some(entity), Some((first, last)), ..) => Forgetting::revisions(from_arg(&entity)?, first, last),
         (_, _, Some(author), _) => Forgetting::author(author.as_encoded_bytes()),
@@ -27,6 +27,9 @@ pub fn forget(args: ForgetArgs, global: &Global, out: &mut Out) -> Outcome {
     wanted = wanted.sharing(shared.into()).actor(word.actor).reason(word.reason);
     if preview {
         wanted = wanted.preview();
+    }
+    if let Some(job) = resume {
+        wanted = wanted.resume(job);
     }
     let forgot = write_to(&store, IfMissing::Fail, global, |store| {
         with_bar(|progress| store.forget(&wanted, progress))
@@ -57,7 +60,11 @@ pub fn retention(args: RetentionArgs, global: &Global, out: &mut Out) -> Outcome
         superseded_before,
         keep_older: args.keep,
         fields: Part::mask(&args.fields),
-        mode: if args.preview { ErasureMode::Preview } else { ErasureMode::Do },
+        mode: match args.resume {
+            Some(job) => ErasureMode::Resume(job),
+            None if args.preview => ErasureMode::Preview,
+            None => ErasureMode::Do,
+        },
         actor: args.word.actor,
         reason: args.word.reason,
     };

@@ -29,6 +29,9 @@ pub fn reclaim(args: &ReclaimArgs, global: &Global, out: &mut Out) -> Outcome {
     }
     match done.is_complete() {
         true => Ok(()),
+        false if done.unreadable.is_empty() => {
+            Err(Failure::Failed("more was forgotten all the time: run it again".into()))
+        }
         false => {
             let files = count(done.unreadable.len() as u64, "file", "files");
             Err(Failure::Damage(format!(
@@ -66,6 +69,21 @@ pub fn report(args: &ErasureReportArgs, global: &Global, out: &mut Out) -> Outco
             false => out.line(&format!("{path}: cannot be told: {}", unknown.why))?,
         }
     }
+    for interrupted in &report.interrupted {
+        let job = format!("{:016x}", interrupted.job);
+        match global.json {
+            true => {
+                let mut object = Object::new();
+                object.text("interrupted", &job).number("sequence", interrupted.sequence);
+                out.object(object.text("actor", &interrupted.actor).text("reason", &interrupted.reason))?;
+            }
+            false => out.line(&format!(
+                "job {job} ({}, {}) was interrupted: run the same command again with --resume {job}",
+                said("actor", &interrupted.actor),
+                said("reason", &interrupted.reason),
+            ))?,
+        }
+    }
     for gone in &report.gone {
         match global.json {
             true => out.object(Object::new().text("gone", gone))?,
@@ -88,6 +106,10 @@ pub fn report(args: &ErasureReportArgs, global: &Global, out: &mut Out) -> Outco
         false => {}
     }
     end(&report)
+}
+
+fn said(what: &str, word: &str) -> String {
+    if word.is_empty() { format!("no {what}") } else { format!("{what} {word:?}") }
 }
 
 fn end(report: &ErasureReport) -> Outcome {

@@ -21,6 +21,15 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
         ("changes", grouped(stats.published)),
         ("incarnation", stats.incarnation.to_string()),
         ("on disk", on_disk(&stats)),
+        ("log", size(stats.disk.log)),
+        (
+            "index",
+            format!(
+                "{}, {} of it cold (authors, comments, attributes)",
+                size(stats.disk.index),
+                size(stats.disk.index_cold)
+            ),
+        ),
         ("sealed segments", files(stats.segments)),
         ("packs", files(stats.packs)),
         ("contents in them", contents(&stats)),
@@ -95,6 +104,7 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     let disk = &stats.disk;
     let mut parts = Object::new();
     parts.number("log", disk.log).number("packs", disk.packs).number("index", disk.index);
+    parts.number("index_cold", disk.index_cold);
     parts.number("annotations", disk.annotations).number("manifest", disk.manifest);
     parts.number("lost", disk.lost).number("other", disk.other);
     object.object("disk", &parts);

@@ -80,6 +80,8 @@ pub fn run(args: &ImportArgs, global: &Global, out: &mut Out) -> Outcome {
         }
         let stats = store.stats()?;
         summary.contents = stats.ratio().map(|ratio| ratio * stats.bytes_on_disk as f64);
+        let tables = stats.written.2.saturating_add(stats.written_packs);
+        summary.bytes_written = stats.written.0.saturating_add(tables);
         Ok(())
     });
     summary.elapsed = start.elapsed();

@@ -28,6 +28,8 @@ pub struct Summary {
     pub bytes_before: u64,
     /// Bytes of contents that the store has, uncompressed, as [`recension::Stats::ratio`] counts them.
     pub contents: Option<f64>,
+    /// To log, tables and packs.
+    pub bytes_written: u64,
     pub elapsed: Duration,
     pub interrupted: bool,
 }
@@ -56,6 +58,7 @@ impl Summary {
             let grown = i128::from(self.bytes_on_disk) - i128::from(self.bytes_before);
             object.number("bytes_on_disk", self.bytes_on_disk);
             object.raw("bytes_grown", &grown.to_string());
+            object.number("bytes_written", self.bytes_written);
             if let Some(ratio) = self.ratio() {
                 object.float("ratio", ratio);
             }
@@ -75,6 +78,10 @@ impl Summary {
         }
         rows.push(("raw", size(self.raw_bytes)));
         rows.push(("on disk", size(self.bytes_on_disk)));
+        if self.raw_bytes > 0 {
+            let per_byte = self.bytes_written as f64 / self.raw_bytes as f64;
+            rows.push(("written", format!("{}, {per_byte:.2} for each raw byte", size(self.bytes_written))));
+        }
         if let Some(ratio) = self.ratio() {
             rows.push(("ratio", format!("{ratio:.1} : 1")));
         }
