@@ -58,6 +58,12 @@ fn history() -> Vec<Vec<Edit>> {
     ]
 }
 
+/// Every edit that there is.
+pub(in crate::manifest) fn all_edits() -> Vec<Edit> {
+    let obsolete = Edit::Obsolete { id: id(4), kind: FileKind::Segment };
+    history().into_iter().flatten().chain([obsolete]).collect()
+}
+
 /// A manifest file as the writer makes it, and where each frame starts.
 fn file() -> (Vec<u8>, Vec<usize>) {
     let salt = 0x0123_4567_89ab_cdef;

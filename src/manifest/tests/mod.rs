@@ -10,6 +10,8 @@ mod lock;
 mod model;
 mod open;
 
+pub(in crate::manifest) use self::format::all_edits;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

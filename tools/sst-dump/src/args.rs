@@ -74,7 +74,7 @@ pub struct RecompressArgs {
     /// Size of the sample, uncompressed
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub sample_mib: u64,
-    /// Begin with no further way after so many seconds
+    /// Take no longer than about so many seconds: what was not tried by then is not
     #[arg(long, value_name = "N", default_value = "60")]
     pub seconds: u64,
 }
@@ -85,7 +85,7 @@ pub struct IoBenchArgs {
     /// Directory of the store
     pub store: PathBuf,
     /// Reads of each length
-    #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_count)]
     pub reads: usize,
 }
 
@@ -201,7 +201,7 @@ pub struct DiffIndexArgs {
     /// Directory of the store
     pub store: PathBuf,
     /// Changes that are compared at a time: about 100 bytes of memory each
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub window: Option<u64>,
 }
 
@@ -280,6 +280,14 @@ pub struct ScanArgs {
     /// Print contents (and values) too
     #[arg(long, value_name = "HOW")]
     pub values: Option<Formatter>,
+}
+
+/// A number from 1 to a million.
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1_000_000) => Ok(count),
+        _ => Err(format!("{text:?} is not a number from 1 to 1000000")),
+    }
 }
 
 /// A number, decimal or with 0x in front.

@@ -9,7 +9,7 @@ use recension_cli::output::{Out, count};
 
 use crate::args::DiffIndexArgs;
 
-use crate::file::StoreFiles;
+use crate::file;
 use crate::show::object;
 
 /// A writer that replaces files while they are read is given so many chances.
@@ -22,7 +22,7 @@ pub fn run(args: &DiffIndexArgs, env: &Env, global: &Global, out: &mut Out) -> O
     let mut attempts = 0;
     let report = loop {
         attempts += 1;
-        let files = StoreFiles::read(&*env.fs, &args.store)?;
+        let files = file::store_in(&*env.fs, &args.store)?;
         if files.state.is_none() {
             let dir = args.store.display();
             return Err(Failure::NotFound(

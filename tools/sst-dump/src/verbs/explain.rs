@@ -19,7 +19,7 @@ use recension_cli::output::{Out, count};
 use recension_cli::{Global, time};
 
 use crate::args::{ExplainArgs, Read};
-use crate::file::StoreFiles;
+use crate::file::{self, StoreFiles};
 use crate::file::{Item, open, read_unit, walk_listed};
 use crate::recorded::{ReadAt, Recorder};
 use crate::show::object;
@@ -54,7 +54,7 @@ pub fn run(args: &ExplainArgs, env: &Env, recorder: &Recorder, global: &Global, 
             return Err(Failure::Usage("--rev goes with get, --at with as-of".into()));
         }
     };
-    let files = StoreFiles::read(&*env.fs, &args.store)?;
+    let files = file::store_in(&*env.fs, &args.store)?;
     let Some(state) = files.state.clone() else {
         let dir = args.store.display();
         return Err(Failure::NotFound(
@@ -74,6 +74,8 @@ pub fn run(args: &ExplainArgs, env: &Env, recorder: &Recorder, global: &Global, 
         bytes: 0,
     };
     let found = explain.rows(&files, &state, &entity, &bound, args.read)?;
+    // The search ends at the newest that is not above; only the very one is what was asked for.
+    let found = found.filter(|row| args.rev.is_none_or(|number| row.number == number));
     if let (Some(row), Read::Get | Read::AsOf) = (&found, args.read) {
         match row.content {
             Some(content) => explain.content_of(&entity, content)?,

@@ -15,7 +15,7 @@ use recension_cli::table::{Align, Table, properties};
 use crate::args::PathArgs;
 use crate::file::{self, Item, Summary, is_finding, kind_name, walk};
 
-use crate::file::{StoreFiles, hex};
+use crate::file::hex;
 use crate::show::{damaged, fact_into, fact_text, holds_text, object, part_object};
 
 pub fn run(args: &PathArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
@@ -38,7 +38,7 @@ fn one(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let fs = &*env.fs;
     let mut sections: BTreeMap<(&str, bool), Section> = BTreeMap::new();
     let mut bad: Vec<Part> = Vec::new();
-    let summary = walk(fs, path, Depth::Stored, &mut |item| {
+    let mut summary = walk(fs, path, Depth::Stored, &mut |item| {
         if let Item::Part(part) = item {
             let order = sections.len();
             let section = sections.entry((part.kind, part.nested)).or_default();
@@ -53,6 +53,7 @@ fn one(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
         Ok(())
     })?;
     names::name(fs, &mut bad, &[path.to_path_buf()])?;
+    file::with_manifest(fs, &mut summary);
     let mut sections: Vec<_> = sections.into_iter().collect();
     sections.sort_by_key(|(_, section)| section.order);
     if global.json {
@@ -146,19 +147,14 @@ fn file_object(summary: &Summary) -> recension_cli::output::Object {
 
 fn store(dir: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let fs = &*env.fs;
-    let files = StoreFiles::read(fs, dir)?;
-    if files.files.is_empty() {
-        return Err(Failure::NotFound(
-            "no_store",
-            format!("there are no files of a store in {}", dir.display()),
-        ));
-    }
+    let files = file::store_in(fs, dir)?;
     let mut bad = 0;
     let mut table = Table::new(&[
         ("file", Align::Left),
         ("role", Align::Left),
         ("bytes", Align::Right),
         ("changes", Align::Left),
+        ("erased up to", Align::Right),
         ("state", Align::Left),
     ]);
     if global.json {
@@ -208,8 +204,10 @@ fn store(dir: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
         }
         bad += parts.len() as u64;
         let role = files.role(*id, *kind);
+        let erased = files.state.as_ref().and_then(|state| file::erased_up_to(state, *id, *kind));
         if global.json {
             let mut said = file_object(&summary);
+            erased.map(|up_to| said.number("erased_up_to", up_to));
             said.text("role", &role).number("damaged", parts.len() as u64);
             out.object(&said)?;
             parts.iter().try_for_each(|part| out.object(&part_object(part, Some(&name))))?;
@@ -221,7 +219,8 @@ fn store(dir: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
                 0 => "sound".into(),
                 n => damaged(n),
             };
-            table.row(out, vec![name.clone(), role, grouped(*len), changes, state])?;
+            let erased = erased.map_or_else(String::new, |up_to| up_to.to_string());
+            table.row(out, vec![name.clone(), role, grouped(*len), changes, erased, state])?;
             all.extend(parts.into_iter().map(|part| (name.clone(), part)));
         }
     }

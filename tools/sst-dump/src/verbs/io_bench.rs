@@ -9,7 +9,7 @@ use recension_cli::output::Out;
 use recension_cli::table::{Align, Table};
 
 use crate::args::IoBenchArgs;
-use crate::file::{io, open, own_files};
+use crate::file::{self, io, open};
 use crate::show::object;
 
 /// Lengths that are read: a block, a group, a stretch of a scan.
@@ -18,7 +18,7 @@ const LENGTHS: [usize; 3] = [4 << 10, 64 << 10, 1 << 20];
 pub fn run(args: &IoBenchArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let fs = &*env.fs;
     let mut files = Vec::new();
-    for (id, kind, len) in own_files(fs, &args.store)? {
+    for (id, kind, len) in file::store_in(fs, &args.store)?.files {
         let path = args.store.join(id.file_name(kind));
         files.push((open(fs, &path)?, path, len));
     }

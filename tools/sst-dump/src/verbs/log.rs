@@ -1,6 +1,7 @@
 //! `log`: the frames of the log in order; gaps, duplicate tails and broken promises.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use recension::codec::{FileId, FileKind, Part};
@@ -14,9 +15,14 @@ use recension_cli::output::{Out, count};
 use recension_cli::{Global, time};
 
 use crate::args::LogArgs;
-use crate::file::StoreFiles;
+use crate::file::{self, StoreFiles};
 use crate::file::{Fact, Item, Summary, is_finding, walk_listed};
 use crate::show::object;
+
+/// How long is waited for a change before it is asked whether the time is over.
+const WAIT: Duration = Duration::from_millis(500);
+/// So many more looks at a log in which something seems to be wrong.
+const RETRIES: u32 = 3;
 
 /// What is wrong with the log as a whole.
 struct Trouble {
@@ -25,13 +31,9 @@ struct Trouble {
 }
 
 pub fn run(args: &LogArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
-    let files = StoreFiles::read(&*env.fs, &args.store)?;
+    let files = file::store_in(&*env.fs, &args.store)?;
     let segments: Vec<FileId> =
         files.files.iter().filter(|(_, kind, _)| *kind == FileKind::Segment).map(|(id, ..)| *id).collect();
-    let packs = files.files.iter().any(|(_, kind, _)| *kind == FileKind::Pack);
-    if segments.is_empty() && !packs {
-        return Err(Failure::NotFound("no_store", format!("there is no log in {}", args.store.display())));
-    }
     let mut last: VecDeque<(String, Frame)> = VecDeque::new();
     let mut troubles: Vec<Trouble> = Vec::new();
     let mut summaries: Vec<Summary> = Vec::new();
@@ -76,7 +78,17 @@ pub fn run(args: &LogArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome
         say(name, frame, global, out)?;
     }
     // As it is now: segments that were read may have become packs meanwhile.
-    judge(&StoreFiles::read(&*env.fs, &args.store)?, &summaries, &mut troubles);
+    let mut judged = judge(&StoreFiles::read(&*env.fs, &args.store)?, &summaries);
+    for _ in 0..RETRIES {
+        if judged.is_empty() {
+            break;
+        }
+        // A writer may have gone on between the segments and the manifest: what is wrong is wrong in a second look as well.
+        let files = StoreFiles::read(&*env.fs, &args.store)?;
+        let again = segment_summaries(env, &files)?;
+        judged = judge(&files, &again);
+    }
+    troubles.extend(judged);
     for trouble in &troubles {
         match global.json {
             true => out.object(object("trouble").text("kind", trouble.kind).text("text", &trouble.text))?,
@@ -130,8 +142,16 @@ fn number(summary: &Summary, name: &str) -> u64 {
         .unwrap_or(0)
 }
 
+/// What each segment says of itself.
+fn segment_summaries(env: &Env, files: &StoreFiles) -> Outcome<Vec<Summary>> {
+    let paths = files.paths(&[FileKind::Segment]);
+    let one = |path: &PathBuf| walk_listed(&*env.fs, path, Depth::Stored, &mut |_| Ok(()));
+    paths.iter().map(one).collect()
+}
+
 /// Gaps between segments, two that follow the same one, promises that are not kept.
-fn judge(files: &StoreFiles, segments: &[Summary], troubles: &mut Vec<Trouble>) {
+fn judge(files: &StoreFiles, segments: &[Summary]) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
     let mut next: BTreeMap<u64, u64> = BTreeMap::new();
     let mut ends: BTreeMap<u64, u64> = BTreeMap::new();
     let mut followers: BTreeMap<(u64, u64), Vec<u64>> = BTreeMap::new();
@@ -176,12 +196,24 @@ fn judge(files: &StoreFiles, segments: &[Summary], troubles: &mut Vec<Trouble>) 
     if let Some(state) = &files.state {
         promise = promise.max(Position::new(state.promise.0, state.promise.1));
     }
-    if let Some(end) = ends.get(&promise.file)
-        && promise.offset > *end
-    {
-        let text = format!("the log was durable up to {promise}, the frames of that file end at byte {end}");
+    let missed = (promise.file, FileKind::Segment);
+    let broken = match (ends.get(&promise.file), &files.state) {
+        (Some(end), _) if promise.offset > *end => {
+            Some(format!("the log was durable up to {promise}, the frames of that file end at byte {end}"))
+        }
+        // A file that became a pack is not missed.
+        (None, Some(state)) if !files.files.iter().any(|(id, kind, _)| (id.number, *kind) == missed) => {
+            let sealed = state.value_files.values().filter(|file| file.kind == FileKind::Segment);
+            let sealed = sealed.map(|file| file.id).chain(state.packed_end.map(|end| end.id));
+            let known = sealed.map(|id| id.number).max().unwrap_or(0) >= promise.file;
+            (!known).then(|| format!("the log was durable up to {promise}, and that file is not there"))
+        }
+        _ => None,
+    };
+    if let Some(text) = broken {
         troubles.push(Trouble { kind: "broken promise", text });
     }
+    troubles
 }
 
 /// New changes as they become durable.
@@ -197,18 +229,14 @@ fn follow(args: &LogArgs, env: &Env, segments: &[Summary], global: &Global, out:
         other => other?,
     };
     out.flush()?;
-    let mut left = args.seconds.map(Duration::from_secs);
+    let now = || env.clock.monotonic_us();
+    let end = args.seconds.map(|seconds| now().saturating_add(seconds.saturating_mul(1_000_000)));
     loop {
-        let wait = left.map_or(Duration::from_millis(500), |left| left.min(Duration::from_millis(500)));
-        let Some(change) = live.wait(Some(wait))? else {
-            if let Some(rest) = &mut left {
-                *rest = rest.saturating_sub(wait);
-                if rest.is_zero() {
-                    return Ok(());
-                }
-            }
-            continue;
-        };
+        let left = end.map_or(WAIT, |end| Duration::from_micros(end.saturating_sub(now())).min(WAIT));
+        if left.is_zero() {
+            return Ok(());
+        }
+        let Some(change) = live.wait(Some(left))? else { continue };
         let (entity, what) = match &change.kind {
             LiveChangeKind::Revision { entity, row, .. } => {
                 (entity.clone(), format!("revision {}", row.number))

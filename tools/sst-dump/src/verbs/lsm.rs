@@ -13,14 +13,14 @@ use recension_cli::output::{Object, Out, count, grouped, size};
 use recension_cli::table::{Align, Table};
 
 use crate::args::LsmArgs;
+use crate::file::{self, hex};
 use crate::file::{Item, kind_name, walk};
-use crate::file::{StoreFiles, hex};
 use crate::show::object;
 
 const PAGE: &str = include_str!("lsm.html");
 
 pub fn run(args: &LsmArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
-    let files = StoreFiles::read(&*env.fs, &args.store)?;
+    let files = file::store_in(&*env.fs, &args.store)?;
     let (Some(state), Some(manifest)) = (&files.state, files.manifest) else {
         let dir = args.store.display();
         return Err(Failure::NotFound(

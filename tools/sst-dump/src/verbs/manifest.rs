@@ -39,10 +39,16 @@ pub fn edit_text(edit: &Edit) -> String {
     }
 }
 
+/// Up to which change a file leaves out what is forgotten.
+fn erased_text(up_to: u64) -> String {
+    if up_to == 0 { String::new() } else { format!(", erased up to change {up_to}") }
+}
+
 /// A table in a few words.
 pub fn table_text(table: &TableInfo) -> String {
+    let erased = erased_text(table.erased_up_to);
     format!(
-        "table {} keyspace {} level {}: {} rows of {} entities, {} to {}, changes {} to {}, {}",
+        "table {} keyspace {} level {}: {} rows of {} entities, {} to {}, changes {} to {}, {}{erased}",
         table.id.number,
         table.keyspace,
         table.level,
@@ -58,8 +64,9 @@ pub fn table_text(table: &TableInfo) -> String {
 
 /// A value file in a few words.
 pub fn value_file_text(file: &ValueFileInfo) -> String {
+    let erased = erased_text(file.annotation_watermark);
     format!(
-        "{} {}: changes {} to {}, {}, contents {} raw {} stored {} live",
+        "{} {}: changes {} to {}, {}, contents {} raw {} stored {} live{erased}",
         crate::file::kind_name(Some(file.kind)),
         file.id.number,
         file.sequence_first,
@@ -82,12 +89,13 @@ pub fn edit_into(said: &mut Object, edit: &Edit) {
             said.number("level", u64::from(table.level)).number("len", table.len).number("rows", table.rows);
             said.bytes("first", &table.first).bytes("last", &table.last);
             said.number("sequence_first", table.sequence_first).number("sequence_last", table.sequence_last);
+            said.number("erased_up_to", table.erased_up_to);
         }
         Edit::AddValueFile(file) => {
             said.number("file", file.id.number).number("len", file.len);
             said.number("sequence_first", file.sequence_first).number("sequence_last", file.sequence_last);
             said.number("raw_bytes", file.raw_bytes).number("stored_bytes", file.stored_bytes);
-            said.number("live_bytes", file.live_bytes);
+            said.number("live_bytes", file.live_bytes).number("erased_up_to", file.annotation_watermark);
         }
         Edit::RemoveTable { id, .. }
         | Edit::MoveTable { id, .. }

@@ -14,7 +14,7 @@ use recension_cli::table::properties;
 use super::manifest::{edit_into, edit_text, table_text, value_file_text};
 use crate::args::ManifestVerb;
 use crate::file::hex;
-use crate::file::{self, Item, is_finding, own_files, walk};
+use crate::file::{self, Item, Summary, is_finding, kind_name, own_files, walk};
 use crate::show::{damaged, object, part_object};
 
 pub fn run(verb: &ManifestVerb, env: &Env, global: &Global, out: &mut Out) -> Outcome {
@@ -65,7 +65,7 @@ fn tell(part: &Part, global: &Global, out: &mut Out) -> Outcome {
 
 fn dump(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let mut bad = 0;
-    walk(&*env.fs, path, Depth::Stored, &mut |item| match item {
+    let summary = walk(&*env.fs, path, Depth::Stored, &mut |item| match item {
         Item::Part(part) if is_finding(&part.state) => {
             bad += 1;
             tell(&part, global, out)
@@ -86,14 +86,25 @@ fn dump(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
         }
         _ => Ok(()),
     })?;
+    want_manifest(&summary)?;
     damage(path, bad)
+}
+
+/// Says so if a file is something else than a manifest.
+fn want_manifest(summary: &Summary) -> Outcome {
+    let path = summary.path.display();
+    match summary.kind {
+        Some(FileKind::Manifest) => Ok(()),
+        None => Err(Failure::Damage(format!("{path}: expected the magic of a Recension file"))),
+        kind => Err(Failure::Usage(format!("{path} is a {}: a manifest is wanted", kind_name(kind)))),
+    }
 }
 
 /// The state behind a commit, or at the end.
 fn state_at(path: &Path, env: &Env, edit: Option<u64>) -> Outcome<(State, u64)> {
     let mut found: Option<(State, u64)> = None;
     let mut first = None;
-    walk(&*env.fs, path, Depth::Stored, &mut |item| {
+    let summary = walk(&*env.fs, path, Depth::Stored, &mut |item| {
         if let Item::Edits { number, state, .. } = item {
             first.get_or_insert(number);
             if edit.is_none_or(|edit| number <= edit) {
@@ -102,11 +113,12 @@ fn state_at(path: &Path, env: &Env, edit: Option<u64>) -> Outcome<(State, u64)> 
         }
         Ok(())
     })?;
+    want_manifest(&summary)?;
     found.filter(|(_, number)| edit.is_none_or(|edit| edit == *number)).ok_or_else(|| {
         let path = path.display();
         let from = first.map_or_else(String::new, |first| format!("; it begins with commit {first}"));
-        let what = edit.map_or_else(|| "a snapshot".into(), |edit| format!("commit {edit}"));
-        Failure::NotFound("no_such_commit", format!("{path} has no {what} that can be read{from}"))
+        let what = edit.map_or_else(|| "snapshot".into(), |edit| format!("commit {edit}"));
+        Failure::NotFound("no_such_commit", format!("{path}: no {what} that can be read{from}"))
     })
 }
 
@@ -176,7 +188,7 @@ fn say(state: &State, number: u64, global: &Global, out: &mut Out) -> Outcome {
 fn check(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let (mut bad, mut commits) = (0, 0);
     let mut last: Option<Box<State>> = None;
-    walk(&*env.fs, path, Depth::Stored, &mut |item| match item {
+    let summary = walk(&*env.fs, path, Depth::Stored, &mut |item| match item {
         Item::Part(part) if is_finding(&part.state) => {
             bad += 1;
             tell(&part, global, out)
@@ -188,6 +200,7 @@ fn check(path: &Path, env: &Env, global: &Global, out: &mut Out) -> Outcome {
         }
         _ => Ok(()),
     })?;
+    want_manifest(&summary)?;
     if let Some(Err(violation)) = last.as_ref().map(|state| invariants::check(state)) {
         bad += 1;
         match global.json {

@@ -3,6 +3,7 @@
 mod diff_index;
 mod explain;
 mod hex;
+mod hex_fields;
 mod inspect;
 mod io_bench;
 mod layout;

@@ -7,14 +7,13 @@ use recension::env::Env;
 use recension::log::Change;
 use recension::pack::Depth;
 use recension_cli::Global;
-use recension_cli::exit::Outcome;
+use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::{Out, grouped};
 use recension_cli::table::properties;
 
 use crate::args::PathArgs;
-use crate::file::StoreFiles;
-use crate::file::{self, Fact, Item, walk_listed};
-use crate::show::{fact_into, fact_text, object};
+use crate::file::{self, Fact, Item, is_finding, walk_listed};
+use crate::show::{damaged, fact_into, fact_text, object};
 
 /// Counts by powers of two.
 #[derive(Clone, Debug, Default)]
@@ -129,19 +128,26 @@ pub fn run(args: &PathArgs, env: &Env, global: &Global, out: &mut Out) -> Outcom
     let paths = match file::is_dir(fs, &args.path)? {
         false => vec![args.path.clone()],
         true => {
-            let files = StoreFiles::read(fs, &args.path)?;
+            let files = file::store_in(fs, &args.path)?;
             // Tables say of revisions what the log says: they would count twice.
             files.value_files()
         }
     };
+    let mut bad = 0;
     let mut numbers = Numbers::default();
     let mut facts: Vec<(&'static str, Fact)> = Vec::new();
     for path in &paths {
-        let summary = walk_listed(fs, path, Depth::Stored, &mut |item| {
+        let mut summary = walk_listed(fs, path, Depth::Stored, &mut |item| {
+            if let Item::Part(part) = &item {
+                bad += u64::from(is_finding(&part.state));
+            }
             numbers.item(item);
             Ok(())
         })?;
         numbers.end_file();
+        if paths.len() == 1 {
+            file::with_manifest(fs, &mut summary);
+        }
         facts = summary.facts;
     }
     if paths.len() == 1 {
@@ -186,5 +192,8 @@ pub fn run(args: &PathArgs, env: &Env, global: &Global, out: &mut Out) -> Outcom
             ))?;
         }
     }
-    Ok(())
+    match bad {
+        0 => Ok(()),
+        bad => Err(Failure::Damage(format!("{}: {}", args.path.display(), damaged(bad)))),
+    }
 }

@@ -15,8 +15,7 @@ use recension_cli::output::{Out, count, size};
 use recension_cli::table::{Align, Table};
 
 use crate::args::RecompressArgs;
-use crate::file::StoreFiles;
-use crate::file::{Item, open, read_unit, walk_listed};
+use crate::file::{self, Item, open, read_unit, walk_listed};
 use crate::show::object;
 
 /// Contents of an entity, oldest first.
@@ -33,7 +32,9 @@ struct Way {
 }
 
 pub fn run(args: &RecompressArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
-    let sample = sample(args, env)?;
+    let started = Instant::now();
+    let is_over = || started.elapsed() > Duration::from_secs(args.seconds);
+    let sample = sample(args, env, &is_over)?;
     let raw: u64 = sample.values().flatten().map(|content| content.len() as u64).sum();
     let contents = sample.values().map(Vec::len).sum::<usize>() as u64;
     if contents == 0 {
@@ -60,19 +61,18 @@ pub fn run(args: &RecompressArgs, env: &Env, global: &Global, out: &mut Out) -> 
         ("compress MB/s", Align::Right),
         ("read µs", Align::Right),
     ]);
-    let started = Instant::now();
     let mut skipped = 0_u64;
-    for way in ways() {
-        if started.elapsed() > Duration::from_secs(args.seconds) {
-            skipped += 1;
-            continue;
-        }
+    'ways: for way in ways() {
         let (mut stored, mut packing, mut reading, mut reads) =
             (0_u64, Duration::ZERO, Duration::ZERO, 0_u64);
         for contents in sample.values() {
             // Newest first, as in a pack.
             let newest_first: Vec<&Bytes> = contents.iter().rev().collect();
             for group in newest_first.chunks(way.group) {
+                if is_over() {
+                    skipped += 1;
+                    continue 'ways;
+                }
                 let all: Vec<u8> = group.iter().flat_map(|content| content.iter().copied()).collect();
                 let start = Instant::now();
                 let packed = match (way.codec, way.long) {
@@ -142,9 +142,9 @@ fn ways() -> Vec<Way> {
     ways
 }
 
-/// Whole histories of entities, up to so many bytes.
-fn sample(args: &RecompressArgs, env: &Env) -> Outcome<Sample> {
-    let files = StoreFiles::read(&*env.fs, &args.store)?;
+/// Whole histories of entities, up to so many bytes, in the order of the files: of a pack only as much is decoded as is taken.
+fn sample(args: &RecompressArgs, env: &Env, is_over: &dyn Fn() -> bool) -> Outcome<Sample> {
+    let files = file::store_in(&*env.fs, &args.store)?;
     let mut sample: Sample = BTreeMap::new();
     let mut left = args.sample_mib.saturating_mul(1 << 20);
     for path in files.value_files() {
@@ -160,8 +160,10 @@ fn sample(args: &RecompressArgs, env: &Env) -> Outcome<Sample> {
             *left = left.saturating_sub(len);
             sample.entry(entity.clone()).or_default().push(content);
         };
-        walk_listed(&*env.fs, &path, Depth::Contents, &mut |item| {
+        let decoded = walk_listed(&*env.fs, &path, Depth::Contents, &mut |item| {
             match item {
+                // Of a segment there is nothing left to take.
+                Item::Change(..) if left == 0 || is_over() => return Err(Failure::Closed),
                 Item::Change(change, stored) => {
                     if let Change::Revision { entity, .. } = &change.change
                         && let Some(content) = stored.first().and_then(|content| read_unit(&*file, content))
@@ -174,19 +176,34 @@ fn sample(args: &RecompressArgs, env: &Env) -> Outcome<Sample> {
                     // Groups are slices of one another's memory.
                     contents.insert(address, Bytes::copy_from_slice(&content));
                 }
-                Item::Listed(change) => {
-                    if let Change::Revision { entity, .. } = &change.change
-                        && let Some(content) =
-                            contents.remove(&Address { sequence: change.sequence, slot: 0 })
-                    {
-                        add(entity.bytes(), content, &mut left);
-                    }
+                Item::Content(..) if held >= args.sample_mib << 20 || is_over() => {
+                    return Err(Failure::Closed);
                 }
                 _ => {}
             }
             Ok(())
+        });
+        match decoded {
+            Err(Failure::Closed) => {}
+            other => drop(other?),
+        }
+        if contents.is_empty() {
+            match left == 0 || is_over() {
+                true => break,
+                false => continue,
+            }
+        }
+        // The directory says whose they are.
+        walk_listed(&*env.fs, &path, Depth::Stored, &mut |item| {
+            if let Item::Listed(change) = item
+                && let Change::Revision { entity, .. } = &change.change
+                && let Some(content) = contents.remove(&Address { sequence: change.sequence, slot: 0 })
+            {
+                add(entity.bytes(), content, &mut left);
+            }
+            Ok(())
         })?;
-        if left == 0 {
+        if left == 0 || is_over() {
             break;
         }
     }

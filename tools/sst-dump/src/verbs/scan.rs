@@ -1,10 +1,11 @@
 //! `scan`: the records of a file or a store, past damage.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use recension::codec::{FileKind, Part};
+use recension::codec::Part;
 use recension::env::{Env, File};
 use recension::index::annotations;
 use recension::log::{Change, LoggedChange, StoredContent};
@@ -16,26 +17,23 @@ use recension_cli::output::{Object, Out};
 use recension_cli::{Global, time};
 
 use crate::args::{Formatter, ScanArgs};
-use crate::file::{self, Item, is_finding, open, own_files, read_unit, walk_listed};
-use crate::file::{StoreFiles, hex};
+use crate::file::hex;
+use crate::file::{self, Item, is_finding, open, read_unit, walk_listed};
 use crate::show::{damaged, object, part_object};
 
 pub fn run(args: &ScanArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
     let fs = &*env.fs;
     let paths: Vec<PathBuf> = match file::is_dir(fs, &args.path)? {
+        false if args.index => {
+            return Err(Failure::Usage("--index goes with the directory of a store".into()));
+        }
         false => vec![args.path.clone()],
         true => {
-            let files = StoreFiles::read(fs, &args.path)?;
-            if own_files(fs, &args.path)?.is_empty() {
-                return Err(Failure::NotFound(
-                    "no_store",
-                    format!("there is no store in {}", args.path.display()),
-                ));
-            }
+            let files = file::store_in(fs, &args.path)?;
             if args.index { files.tables() } else { files.value_files() }
         }
     };
-    let mut scan = Scan { args, global, out, printed: 0, bad: 0, contents: None };
+    let mut scan = Scan { args, global, out, printed: 0, bad: 0, contents: None, wanted: None };
     for path in &paths {
         match scan.file(env, path) {
             Err(Failure::Closed) if scan.is_full() => break,
@@ -56,6 +54,8 @@ struct Scan<'a> {
     bad: u64,
     /// The file whose contents stand beside its changes.
     contents: Option<Arc<dyn File>>,
+    /// Of a pack, whose contents stand in front of the changes: those that are to be printed, and whose they are. `None`: all.
+    wanted: Option<BTreeMap<Address, String>>,
 }
 
 impl Scan<'_> {
@@ -88,8 +88,9 @@ impl Scan<'_> {
         let depth = if self.args.values.is_some() { Depth::Contents } else { Depth::Stored };
         // A sealed segment says everything twice: the directory is read only where a frame is damaged.
         let mut hole: Vec<(u64, u64)> = Vec::new();
+        self.wanted = self.wanted_contents(env, path)?;
         let mut is_pack = false;
-        let summary = walk_listed(&*env.fs, path, depth, &mut |item| {
+        walk_listed(&*env.fs, path, depth, &mut |item| {
             if self.is_full() {
                 return Err(Failure::Closed);
             }
@@ -134,8 +135,44 @@ impl Scan<'_> {
                 _ => Ok(()),
             }
         })?;
-        let _ = summary.kind == Some(FileKind::Pack);
         Ok(())
+    }
+
+    /// Which contents of a pack are wanted, if not all: its directory says, which stands behind them.
+    fn wanted_contents(&self, env: &Env, path: &Path) -> Outcome<Option<BTreeMap<Address, String>>> {
+        let args = self.args;
+        if args.values.is_none() || !(self.filtered() || args.limit.is_some()) {
+            return Ok(None);
+        }
+        let mut wanted = BTreeMap::new();
+        let mut left = args.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.printed));
+        let mut is_pack = false;
+        let walked = walk_listed(&*env.fs, path, Depth::Stored, &mut |item| {
+            match &item {
+                Item::Part(part) => is_pack |= part.kind == "group",
+                Item::Listed(change) if is_pack && left > 0 => {
+                    let Some((entity, rev)) = file::who(change) else { return Ok(()) };
+                    if !self.wants(entity.as_bytes(), rev) {
+                        return Ok(());
+                    }
+                    left = left.saturating_sub(1);
+                    if let (Change::Revision { digests, .. }, Some(rev)) = (&change.change, rev) {
+                        for slot in 0..u16::try_from(digests.len()).unwrap_or(u16::MAX) {
+                            let address = Address { sequence: change.sequence, slot };
+                            wanted.insert(address, format!("{entity} revision {rev}"));
+                        }
+                    }
+                }
+                // Only packs are looked through twice.
+                Item::Frame(_) | Item::Row(..) | Item::Pair(..) => return Err(Failure::Closed),
+                _ => {}
+            }
+            Ok(())
+        });
+        match walked {
+            Err(Failure::Closed) => Ok(Some(BTreeMap::new())),
+            other => other.map(|_| Some(wanted)),
+        }
     }
 
     fn say(&mut self, said: &Object, text: &str) -> Outcome {
@@ -216,7 +253,14 @@ impl Scan<'_> {
     }
 
     fn content(&mut self, address: Address, content: Option<Bytes>) -> Outcome {
-        let Some(how) = self.args.values.filter(|_| !self.filtered()) else { return Ok(()) };
+        let Some(how) = self.args.values else { return Ok(()) };
+        let mut whose = String::new();
+        if let Some(wanted) = &self.wanted {
+            match wanted.get(&address) {
+                Some(it) => whose = format!("  {it}"),
+                None => return Ok(()),
+            }
+        }
         let mut said = object("content");
         said.number("seq", address.sequence).number("slot", u64::from(address.slot));
         let text = match &content {
@@ -229,7 +273,11 @@ impl Scan<'_> {
                 "damaged".into()
             }
         };
-        self.say(&said, &format!("content {}/{}  {text}", address.sequence, address.slot))
+        // It is told once more with its change, which counts.
+        match self.global.json {
+            true => self.out.object(&said),
+            false => self.out.line(&format!("content {}/{}{whose}  {text}", address.sequence, address.slot)),
+        }
     }
 
     fn row(&mut self, entity: &[u8], row: &Row) -> Outcome {

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use recension::codec::{FileKind, PartState};
 use recension::env::Env;
-use recension::log::{Change, Locator};
+use recension::log::{Change, Locator, UNIT_HEADER_LEN};
+use recension::manifest::{State, ValueFileInfo};
 use recension::model::Address;
 use recension::pack::{Depth, GroupHeader};
 use recension_cli::Global;
 use recension_cli::entity::shown;
-use recension_cli::exit::{Failure, Outcome};
+use recension_cli::exit::Outcome;
 use recension_cli::output::{Out, grouped, size};
 use recension_cli::table::{Align, Table};
 
 use crate::args::SpaceArgs;
-use crate::file::StoreFiles;
-use crate::file::{Item, kind_name, walk_listed};
+use crate::file::{self, Item, kind_name, walk_listed};
 use crate::show::object;
 
 /// Entities that are counted one by one; beyond, the lightest are given up and the list is approximate.
@@ -35,6 +35,14 @@ struct Sum {
 }
 
 impl Sum {
+    fn join(&mut self, other: &Self) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+        self.raw += other.raw;
+        self.live += other.live;
+        self.dead += other.dead;
+    }
+
     fn add(&mut self, bytes: u64, raw: u64, live: u64, dead: u64) {
         self.count += 1;
         self.bytes += bytes;
@@ -48,6 +56,8 @@ impl Sum {
 struct Space {
     sections: BTreeMap<(&'static str, &'static str), Sum>,
     prefixes: BTreeMap<Bytes, Sum>,
+    /// Of prefixes that are not told one by one.
+    other_prefixes: Sum,
     entities: BTreeMap<Bytes, Sum>,
     given_up: bool,
     unused: u64,
@@ -57,7 +67,8 @@ struct Space {
 /// What is known of how well groups compress.
 #[derive(Default)]
 struct Groups {
-    /// Raw and stored bytes of full groups.
+    /// Raw and stored bytes of all groups, and of full ones.
+    all: (u64, u64),
     full: (u64, u64),
     /// Of groups that are not full, by the hash of their entity: raw, stored, how many.
     short: BTreeMap<u64, (u64, u64, u64)>,
@@ -68,6 +79,7 @@ struct Groups {
 impl Groups {
     fn add(&mut self, header: &GroupHeader) {
         let (raw, stored) = (u64::from(header.raw_len), u64::from(header.stored_len));
+        self.all = (self.all.0 + raw, self.all.1 + stored);
         if header.full {
             self.full = (self.full.0 + raw, self.full.1 + stored);
         } else if !header.mixed && self.short.len() < ENTITIES_MAX {
@@ -76,9 +88,10 @@ impl Groups {
         }
     }
 
-    /// What the contents would save if they stood in full groups and compressed as those do that are there. `None` if there are none.
+    /// What the contents would save if they stood in full groups and compressed as those do that are there; where none is full, as all do.
+    /// `None` if there are no groups.
     fn estimate(&self) -> Option<(u64, u64)> {
-        let (full_raw, full_stored) = self.full;
+        let (full_raw, full_stored) = if self.full.0 > 0 { self.full } else { self.all };
         if full_raw == 0 {
             return None;
         }
@@ -92,9 +105,20 @@ impl Groups {
 }
 
 impl Space {
-    fn entity(&mut self, entity: &Bytes, bytes: u64, raw: u64) {
-        self.prefixes.entry(prefix(entity)).or_default().add(bytes, raw, 0, 0);
-        self.entities.entry(entity.clone()).or_default().add(bytes, raw, 0, 0);
+    /// Contents of an entity, and the file that they are in, if the manifest has it.
+    fn entity(&mut self, entity: &Bytes, bytes: u64, raw: u64, file: Option<&ValueFileInfo>) {
+        // Between the parts of a merge the file in front of it still holds what the merged one has already.
+        let is_live = file.is_none_or(|file| {
+            entity >= &file.entity_first && (file.entity_last.is_empty() || entity <= &file.entity_last)
+        });
+        let (live, dead) = if is_live { (bytes, 0) } else { (0, bytes) };
+        let prefix = prefix(entity);
+        let prefixes = &mut self.prefixes;
+        match prefixes.len() < ENTITIES_MAX || prefixes.contains_key(&prefix) {
+            true => prefixes.entry(prefix).or_default().add(bytes, raw, live, dead),
+            false => self.other_prefixes.add(bytes, raw, live, dead),
+        }
+        self.entities.entry(entity.clone()).or_default().add(bytes, raw, live, dead);
         if self.entities.len() > ENTITIES_MAX {
             self.given_up = true;
             let mut sizes: Vec<u64> = self.entities.values().map(|sum| sum.bytes).collect();
@@ -113,13 +137,7 @@ fn prefix(entity: &Bytes) -> Bytes {
 }
 
 pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome {
-    let files = StoreFiles::read(&*env.fs, &args.store)?;
-    if files.files.is_empty() {
-        return Err(Failure::NotFound(
-            "no_store",
-            format!("there are no files of a store in {}", args.store.display()),
-        ));
-    }
+    let files = file::store_in(&*env.fs, &args.store)?;
     let mut space = Space::default();
     let mut by_role: BTreeMap<String, Sum> = BTreeMap::new();
     let mut rewards: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -157,17 +175,24 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                 }
                 Item::Change(change, contents) => {
                     let units = contents.iter().map(|content| content.locator).filter(Locator::counts);
-                    let bytes = units.map(|place| u64::from(place.len)).sum();
+                    let bytes =
+                        units.map(|place| u64::from(place.len).saturating_sub(UNIT_HEADER_LEN as u64));
+                    let bytes = bytes.sum();
                     let raw = contents.iter().map(|content| u64::from(content.raw_len)).sum();
                     if let Change::Revision { entity, .. } = &change.change {
-                        space.entity(entity.bytes(), bytes, raw);
+                        space.entity(entity.bytes(), bytes, raw, info);
                     }
                 }
                 Item::Group(_, header) => {
                     space.groups.add(&header);
+                    // In proportion to what they are uncompressed; together no more and no less than the group.
+                    let (mut raw, mut given) = (0_u64, 0_u64);
                     for member in &header.members {
-                        let share = u64::from(member.raw_len).saturating_mul(u64::from(header.stored_len));
-                        shares.insert(member.address, share / u64::from(header.raw_len).max(1));
+                        raw += u64::from(member.raw_len);
+                        let until = raw.saturating_mul(u64::from(header.stored_len))
+                            / u64::from(header.raw_len).max(1);
+                        shares.insert(member.address, until.saturating_sub(given));
+                        given = until;
                     }
                 }
                 Item::Listed(change) if *kind == FileKind::Pack => {
@@ -177,7 +202,8 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
                             .filter_map(|slot| shares.remove(&Address { sequence: change.sequence, slot }))
                             .sum();
                         let own = row.content.filter(|content| content.address.sequence == change.sequence);
-                        space.entity(entity.bytes(), bytes, own.map_or(0, |content| u64::from(content.len)));
+                        let raw = own.map_or(0, |content| u64::from(content.len));
+                        space.entity(entity.bytes(), bytes, raw, info);
                     }
                 }
                 _ => {}
@@ -187,10 +213,34 @@ pub fn run(args: &SpaceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
     }
     *rewards.entry("space reserved for the log, given back by close").or_default() += space.unused;
     if let Some((merged, packed)) = space.groups.estimate() {
-        rewards.insert("groups that are not full, put together (estimate)", merged);
-        rewards.insert("sealed segments, packed (estimate)", packed);
+        rewards.insert("pack compaction: groups that are not full, put together (estimate)", merged);
+        rewards.insert("pack compaction: sealed segments, packed (estimate)", packed);
+    }
+    if let Some(state) = &files.state {
+        let saved = index_compaction(state);
+        rewards
+            .insert("index compaction: tables of upper levels, written like the deepest (estimate)", saved);
     }
     say(&space, &by_role, &rewards, global, out)
+}
+
+/// What the tables above the deepest level would save if their rows took as much as those there.
+fn index_compaction(state: &State) -> u64 {
+    let tables = || state.tables.values().filter(|table| table.keyspace == 0);
+    let Some(deepest) = tables().map(|table| table.level).max() else { return 0 };
+    let of = |level: &dyn Fn(u8) -> bool| {
+        let of = tables().filter(|table| level(table.level));
+        of.fold((0_u64, 0_u64), |sum, table| (sum.0 + table.len, sum.1 + table.rows))
+    };
+    let (len, rows) = of(&|level| level == deepest);
+    let (upper_len, upper_rows) = of(&|level| level < deepest);
+    match rows {
+        0 => 0,
+        rows => {
+            let like_there = u128::from(upper_rows) * u128::from(len) / u128::from(rows);
+            upper_len.saturating_sub(u64::try_from(like_there).unwrap_or(u64::MAX))
+        }
+    }
 }
 
 fn say(
@@ -207,6 +257,8 @@ fn say(
     heaviest.truncate(HEAVIEST);
     let mut prefixes: Vec<_> = space.prefixes.iter().collect();
     prefixes.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.bytes));
+    let mut others = space.other_prefixes;
+    prefixes.iter().skip(HEAVIEST).for_each(|(_, sum)| others.join(sum));
     prefixes.truncate(HEAVIEST);
     if global.json {
         for (role, sum) in by_role {
@@ -227,10 +279,17 @@ fn say(
         for (kind, list) in [("prefix", &prefixes), ("entity", &heaviest)] {
             for (name, sum) in list {
                 let mut said = object(kind);
-                said.bytes("name", name).number("contents", sum.count).number("stored_bytes", sum.bytes);
-                out.object(said.number("raw_bytes", sum.raw).flag("approximate", space.given_up))?;
+                said.bytes("name", name).number("changes", sum.count).number("stored_bytes", sum.bytes);
+                said.number("raw_bytes", sum.raw)
+                    .number("live_bytes", sum.live)
+                    .number("dead_bytes", sum.dead);
+                out.object(said.flag("approximate", kind == "entity" && space.given_up))?;
             }
         }
+        let mut said = object("other_prefixes");
+        said.number("changes", others.count).number("stored_bytes", others.bytes);
+        said.number("raw_bytes", others.raw).number("live_bytes", others.live);
+        out.object(said.number("dead_bytes", others.dead))?;
         for (what, bytes) in rewards {
             out.object(object("reward").text("what", what).number("bytes", *bytes))?;
         }
@@ -269,19 +328,27 @@ fn say(
     }
     table.end(out)?;
     let about = if space.given_up { " (approximate: more entities than are counted)" } else { "" };
-    for (title, list) in [("by prefix", &prefixes), ("heaviest entities", &heaviest)] {
+    for (title, list, rest) in
+        [("by prefix", &prefixes, Some(others)), ("heaviest entities", &heaviest, None)]
+    {
         out.line("")?;
         let mut table = Table::new(&[
             ("changes", Align::Right),
             ("stored", Align::Right),
+            ("live", Align::Right),
+            ("dead", Align::Right),
             ("raw", Align::Right),
             (title, Align::Left),
         ]);
+        let mut row = |name: String, sum: &Sum, out: &mut Out| {
+            let numbers = [sum.count, sum.bytes, sum.live, sum.dead, sum.raw];
+            table.row(out, numbers.iter().map(|n| grouped(*n)).chain([name]).collect())
+        };
         for (name, sum) in list {
-            table.row(
-                out,
-                vec![grouped(sum.count), grouped(sum.bytes), grouped(sum.raw), shown(name) + about],
-            )?;
+            row(shown(name) + if title == "by prefix" { "" } else { about }, sum, out)?;
+        }
+        if let Some(rest) = rest.filter(|rest| rest.count > 0) {
+            row("all others".into(), &rest, out)?;
         }
         table.end(out)?;
     }

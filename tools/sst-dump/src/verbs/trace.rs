@@ -40,7 +40,7 @@ pub fn run(args: &TraceArgs, env: &Env, global: &Global, out: &mut Out) -> Outco
         *whose == entity && args.rev.is_none_or(|wanted| rev.is_none_or(|rev| rev == wanted))
     };
     let hash = entity_hash(&entity);
-    let files = StoreFiles::read(&*env.fs, &args.store)?;
+    let files = file::store_in(&*env.fs, &args.store)?;
     let mut found: Found = BTreeMap::new();
     for (id, kind, _) in &files.files {
         let name = id.file_name(*kind);

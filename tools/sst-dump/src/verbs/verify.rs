@@ -9,7 +9,7 @@ use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::{Out, count, grouped, size};
 
 use crate::args::VerifyArgs;
-use crate::file::{self, StoreFiles};
+use crate::file;
 use crate::show::{holds_into, object};
 use crate::verbs::inspect::explained;
 
@@ -22,10 +22,7 @@ pub fn run(args: &VerifyArgs, env: &Env, global: &Global, out: &mut Out) -> Outc
         let verified = verify_file(&*env.fs, &args.path, depth)?;
         return report(&verified, args, global, out);
     }
-    if StoreFiles::read(&*env.fs, &args.path)?.files.is_empty() {
-        let dir = args.path.display();
-        return Err(Failure::NotFound("no_store", format!("there are no files of a store in {dir}")));
-    }
+    file::store_in(&*env.fs, &args.path)?;
     let mut attempts = 0;
     let verified = loop {
         attempts += 1;

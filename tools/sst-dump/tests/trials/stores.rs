@@ -152,5 +152,7 @@ fn edit(store: &Store) {
 
 fn heads(store: &Store) -> Vec<Entity> {
     let all = store.prefix("").filter_map(|head| head.expect("a head").live());
+    // One of the samples goes up to the largest number that there is.
+    let all = all.filter(|revision| revision.number() < 1 << 40);
     all.map(|revision| revision.entity().clone()).take(200).collect()
 }
