@@ -94,7 +94,7 @@ impl Walk<'_> {
             false => format!("durable up to {}", head.promise),
         };
         part.holds = Holds::sequences(first, last);
-        // What is missing in front of it, whatever stands there.
+        // What is missing in front of it, where nothing stands that would have been told.
         let mut missing = None;
         if last_checksum.is_some_and(|checksum| checksum != head.prev_checksum) {
             part.state = PartState::Damaged("expected a frame that names the one before it".into());
@@ -202,11 +202,21 @@ impl Walk<'_> {
     /// Whether somebody was promised a frame: by a seal, or by any frame of the file.
     fn is_owed(&mut self, frame: &Frame) -> Result<bool> {
         let last = frame.end().saturating_sub(1);
+        self.look_ahead(frame.end(), last)?;
+        Ok(self.out.trailer.is_some() || self.is_promised(last))
+    }
+
+    /// Learns what later frames promise, also behind what is damaged, until one of them says that the log was durable beyond `last`.
+    pub(super) fn look_ahead(&mut self, from: u64, last: u64) -> Result<()> {
         let mut reader = FrameReader::new(Arc::clone(self.file));
-        let mut at = frame.end();
+        let mut at = from;
         while self.out.trailer.is_none() && !self.is_promised(last) && at < self.limit() {
-            let Ok(Found::Frame(next)) = reader.frame_at(self.path, at, self.limit(), self.out.salt) else {
-                break;
+            let next = match reader.frame_at(self.path, at, self.limit(), self.out.salt) {
+                Ok(Found::Frame(next)) => next,
+                _ => match self.next_frame(at, self.limit())? {
+                    Some(next) => next,
+                    None => break,
+                },
             };
             self.out.promise = self.out.promise.max(next.head.promise);
             if next.head.kind == FrameKind::CleanClose
@@ -216,7 +226,7 @@ impl Walk<'_> {
             }
             at = next.end();
         }
-        Ok(self.out.trailer.is_some() || self.is_promised(last))
+        Ok(())
     }
 
     /// The contents that prove themselves in a stretch without a valid frame.

@@ -36,7 +36,7 @@ impl Walk<'_> {
             }
         }
         if let Some(frame) = &next {
-            self.out.promise = self.out.promise.max(frame.head.promise);
+            self.look_ahead(frame.offset, at)?;
         }
         let end = next.as_ref().map_or(limit, |frame| frame.offset);
         let used = self.last_used(at, end)?;
@@ -70,6 +70,10 @@ impl Walk<'_> {
         let bytes = self.read(at, usize::try_from(stretch).unwrap_or(0))?;
         self.stray_contents(at, &bytes)?;
         let harmless = first > last;
+        if let Some(frame) = &next {
+            // It was told here.
+            self.out.next_sequence = self.out.next_sequence.max(frame.head.first_sequence);
+        }
         Ok(Gap { frame: next.take().map(|frame| frame.offset), harmless })
     }
 
@@ -116,7 +120,7 @@ impl Walk<'_> {
     }
 
     /// The first valid frame behind `at`.
-    fn next_frame(&self, at: u64, limit: u64) -> Result<Option<Frame>> {
+    pub(super) fn next_frame(&self, at: u64, limit: u64) -> Result<Option<Frame>> {
         let mut frames = FrameReader::new(Arc::clone(self.file));
         let mut from = at.saturating_add(FRAME_GRID as u64).next_multiple_of(FRAME_GRID as u64);
         while from < limit {

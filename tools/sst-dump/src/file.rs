@@ -1,6 +1,6 @@
 //! The library's way through files and stores, for verbs that fail in the tool's way.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use recension::Error;
@@ -77,6 +77,14 @@ pub fn store_in(fs: &dyn Fs, dir: &Path) -> Outcome<StoreFiles> {
         }
         false => Ok(files),
     }
+}
+
+/// Paths of the segments and packs of a store; not of those that are announced and not whole yet, or replaced and not deleted yet.
+pub fn value_files(files: &StoreFiles) -> Vec<PathBuf> {
+    let values = files.files.iter().filter(|(id, kind, _)| {
+        matches!(kind, FileKind::Segment | FileKind::Pack) && !files.is_aside(*id, *kind)
+    });
+    values.map(|(id, kind, _)| files.dir.join(id.file_name(*kind))).collect()
 }
 
 /// Says so if a path is not a file, for verbs that want one.

@@ -327,7 +327,9 @@ fn a_file_that_is_announced_and_not_whole_yet_is_no_damage() {
     std::fs::write(sound.join(id.file_name(FileKind::Pack)), []).unwrap();
     let said = verify(&sound).ok();
     assert!(said.out.contains("announced, not installed: not looked at"), "{}", said.out);
-    dump([Path::new("inspect"), &sound]).ok();
+    for verb in ["inspect", "scan", "properties", "space", "recompress"] {
+        dump([Path::new(verb), &sound]).ok();
+    }
 }
 
 #[test]

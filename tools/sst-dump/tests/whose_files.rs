@@ -229,3 +229,32 @@ fn what_was_packed_without_the_forgotten_is_no_difference_to_an_older_index() {
     }
     store.close().unwrap();
 }
+
+#[test]
+fn a_content_is_damaged_and_not_torn_if_a_frame_behind_a_hole_says_that_it_was_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    support::fill(&store, 60);
+    store.close().unwrap();
+    let segment = files(&path, FileKind::Segment).pop().unwrap();
+    let parts = dump([Path::new("layout"), &segment, Path::new("--json")]).ok().json();
+    let contents: Vec<usize> = (0..parts.len()).filter(|at| parts[*at]["kind"] == "content").collect();
+    let content = &parts[contents[contents.len() / 2]];
+    let behind = parts
+        .iter()
+        .find(|part| part["kind"] == "commit" && part["offset"].as_u64() > content["offset"].as_u64());
+    let number = |part: &serde_json::Value, key: &str| part[key].as_u64().unwrap() as usize;
+    // The end of the content, and the head of the commit behind it.
+    let mut bytes = support::read(&segment);
+    bytes[number(content, "offset") + number(content, "len") - 1] ^= 1;
+    bytes[number(behind.unwrap(), "offset") + 40] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    for looked in [&segment, &path] {
+        let said = dump([Path::new("verify"), looked, Path::new("--json")]).damage();
+        let wanted = &content["revisions"][0];
+        let findings = said.json().into_iter().filter(|line| line["type"] == "finding");
+        let named = findings.filter_map(|finding| finding["revisions"].as_array().cloned()).flatten();
+        assert!(named.into_iter().any(|it| it == *wanted), "{wanted} in {}", said.out);
+    }
+}

@@ -130,7 +130,7 @@ pub fn run(args: &PathArgs, env: &Env, global: &Global, out: &mut Out) -> Outcom
         true => {
             let files = file::store_in(fs, &args.path)?;
             // Tables say of revisions what the log says: they would count twice.
-            files.value_files()
+            file::value_files(&files)
         }
     };
     let mut bad = 0;

@@ -147,7 +147,7 @@ fn sample(args: &RecompressArgs, env: &Env, is_over: &dyn Fn() -> bool) -> Outco
     let files = file::store_in(&*env.fs, &args.store)?;
     let mut sample: Sample = BTreeMap::new();
     let mut left = args.sample_mib.saturating_mul(1 << 20);
-    for path in files.value_files() {
+    for path in file::value_files(&files) {
         let Ok(file) = open(&*env.fs, &path) else { continue };
         let mut contents: BTreeMap<Address, Bytes> = BTreeMap::new();
         let mut held = 0_u64;

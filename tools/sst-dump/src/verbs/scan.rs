@@ -30,7 +30,7 @@ pub fn run(args: &ScanArgs, env: &Env, global: &Global, out: &mut Out) -> Outcom
         false => vec![args.path.clone()],
         true => {
             let files = file::store_in(fs, &args.path)?;
-            if args.index { files.tables() } else { files.value_files() }
+            if args.index { files.tables() } else { file::value_files(&files) }
         }
     };
     let mut scan = Scan { args, global, out, printed: 0, bad: 0, contents: None, wanted: None };
