@@ -39,7 +39,7 @@ pub struct NotErased {
     /// Their bytes, uncompressed.
     pub raw_bytes: u64,
     /// Their bytes as stored in sealed segments and packs: part of the dead ones. Of contents that are compressed together with others each has the share
-    /// that its length is of all lengths.
+    /// that its length is of all lengths. (Less than that is won if the others stay: they lose neighbours that they were compressed against.)
     pub stored_bytes: u64,
     /// Their bytes as stored in segments that are not sealed.
     pub unsealed_bytes: u64,

@@ -41,7 +41,7 @@ use crate::model::AnnotationKind;
 use crate::{Error, Result};
 
 /// The name in the manifest of the mark up to which everything forgotten is erased: 8 bytes, little endian.
-pub(super) const MARK: &str = "erased-up-to";
+pub(in crate::store) const MARK: &str = "erased-up-to";
 /// A new annotation may come while files are written; then they are looked through again, so many times at most.
 const ROUNDS: u32 = 8;
 

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use recension::{EntityRange, ErasureMode, Forgetting, Forgot, IfMissing, Retention, Timestamp};
+use recension::{
+    EntityRange, ErasureMode, Error, Forgetting, Forgot, IfMissing, Progress, Retention, Timestamp,
+};
 
 use super::progress::with_bar;
 use super::{edit, write_to};
@@ -31,9 +33,8 @@ pub fn forget(args: ForgetArgs, global: &Global, out: &mut Out) -> Outcome {
     if let Some(job) = resume {
         wanted = wanted.resume(job);
     }
-    let forgot = write_to(&store, IfMissing::Fail, global, |store| {
-        with_bar(|progress| store.forget(&wanted, progress))
-    })?;
+    let forgot =
+        write_to(&store, IfMissing::Fail, global, |store| job(|progress| store.forget(&wanted, progress)))?;
     print(&forgot, preview, global, out)
 }
 
@@ -69,9 +70,19 @@ pub fn retention(args: RetentionArgs, global: &Global, out: &mut Out) -> Outcome
         reason: args.word.reason,
     };
     let forgot = write_to(&args.store, IfMissing::Fail, global, |store| {
-        with_bar(|progress| store.retain(&retention, progress))
+        job(|progress| store.retain(&retention, progress))
     })?;
     print(&forgot, args.preview, global, out)
+}
+
+/// With a bar; interrupted, it is said how to go on.
+fn job(work: impl FnOnce(&mut Progress<'_>) -> recension::Result<Forgot>) -> Outcome<Forgot> {
+    with_bar(work).map_err(|failure| match failure {
+        Failure::Store(Error::Cancelled) => Failure::Interrupted(
+            "interrupted: what was committed holds; if that is anything, erasure-report names the job, and the same command goes on with --resume JOB".into(),
+        ),
+        other => other,
+    })
 }
 
 fn print(forgot: &Forgot, preview: bool, global: &Global, out: &mut Out) -> Outcome {
