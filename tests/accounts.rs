@@ -1,5 +1,8 @@
 //! What `stats` says is what is on the disk, in whatever state a store is; and what waits for background work is told and bounded.
 
+#[path = "common/simulated.rs"]
+mod simulated;
+
 #[path = "common/recount.rs"]
 mod recount;
 
@@ -13,28 +16,12 @@ use recension::manifest::read_state;
 use recension::pack::Pack;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, Batch, ByteSize, CheckDepth, Compaction, Digest, Draft, EntityRange, ErasureMode,
-    Expect, FieldMask, Forgetting, Hiding, Packing, Progress, Retention, Sharing, Stats, Store, StoreBuilder,
-    Timestamp,
+    Batch, ByteSize, CheckDepth, Compaction, Digest, Draft, EntityRange, ErasureMode, Expect, FieldMask,
+    Forgetting, Hiding, Packing, Progress, Retention, Sharing, Stats, Store, Timestamp,
 };
+use simulated::{all, builder, text};
 
 const PAGES: u64 = 7;
-
-fn builder(env: &SimEnv) -> StoreBuilder {
-    Store::builder("/store")
-        .limits(Limits::TINY)
-        .memory(ByteSize(1 << 20))
-        .accept_clock_steps(AcceptClockSteps::AtOnce)
-        .env(env.env())
-}
-
-fn all(_: &'static str, _: u64, _: u64) -> bool {
-    true
-}
-
-fn text(edit: u64) -> String {
-    (0..20).map(|line| format!("line {line}, edited in {}\n", edit.saturating_sub(line) / 7)).collect()
-}
 
 fn write(store: &Store, edits: std::ops::Range<u64>) {
     for edit in edits {

@@ -1,22 +1,18 @@
 //! Long operations tell how far they are, and stop when they are told to; what was done stays, and they can be run again.
 
+#[path = "common/simulated.rs"]
+mod simulated;
+
 use recension::limits::Limits;
 use recension::sim::SimEnv;
 use recension::{
-    ByteSize, CheckDepth, Compaction, Draft, EntityRange, ErasureMode, Error, Expect, FieldMask, Packing,
-    Progress, Retention, Store, StoreBuilder, Timestamp,
+    CheckDepth, Compaction, Draft, EntityRange, ErasureMode, Error, Expect, FieldMask, Progress, Retention,
+    Store, Timestamp,
 };
-
-fn builder(machine: &SimEnv) -> StoreBuilder {
-    Store::builder("/db")
-        .env(machine.env())
-        .limits(Limits::TINY)
-        .memory(ByteSize::mib(8))
-        .packing(Packing::WhenAsked)
-}
+use simulated::unpacked;
 
 fn filled(machine: &SimEnv) -> Store {
-    let store = builder(machine).open().unwrap();
+    let store = unpacked(machine).open().unwrap();
     for n in 0..400_usize {
         store.put(format!("e{:02}", n % 23), Expect::Any, Draft::new("text ".repeat(n % 50))).unwrap();
     }

@@ -1,20 +1,14 @@
 //! What iterators promise: both ends, other threads, an end after an error, and that they hold nothing back.
 #![allow(clippy::disallowed_methods, reason = "threads")]
 
-use recension::limits::Limits;
+#[path = "common/simulated.rs"]
+mod simulated;
+
 use recension::sim::SimEnv;
 use recension::{
-    AsOf, Batch, ByteSize, Compaction, Draft, Durability, EntityRange, Expect, FieldMask, Head, Packing,
-    Progress, Store, StoreBuilder,
+    AsOf, Batch, Compaction, Draft, Durability, EntityRange, Expect, FieldMask, Head, Progress, Store,
 };
-
-fn builder(machine: &SimEnv) -> StoreBuilder {
-    Store::builder("/db")
-        .env(machine.env())
-        .limits(Limits::TINY)
-        .memory(ByteSize::mib(8))
-        .packing(Packing::WhenAsked)
-}
+use simulated::unpacked;
 
 fn put(store: &Store, entity: &str, count: u64) {
     let mut left = count;
@@ -35,7 +29,7 @@ fn tables(machine: &SimEnv) -> Vec<String> {
 #[test]
 fn a_long_history_is_walked_from_both_ends_while_the_index_changes_under_it() {
     let machine = SimEnv::new(1);
-    let store = builder(&machine).open().unwrap();
+    let store = unpacked(&machine).open().unwrap();
     put(&store, "e", 3500);
     store.flush().unwrap();
     let mut history = store.history("e").unwrap();
@@ -58,7 +52,7 @@ fn a_long_history_is_walked_from_both_ends_while_the_index_changes_under_it() {
 #[test]
 fn a_slow_reader_holds_no_files_back() {
     let machine = SimEnv::new(2);
-    let store = builder(&machine).open().unwrap();
+    let store = unpacked(&machine).open().unwrap();
     for entity in 0..40 {
         put(&store, &format!("e{entity:02}"), 30);
     }
@@ -95,7 +89,7 @@ fn a_slow_reader_holds_no_files_back() {
 #[test]
 fn a_purged_past_of_thousands_of_revisions_is_passed_over() {
     let machine = SimEnv::new(3);
-    let store = builder(&machine).open().unwrap();
+    let store = unpacked(&machine).open().unwrap();
     put(&store, "e", 2500);
     store.flush().unwrap();
     store.purge("e", Expect::Any, "me", "test").unwrap();
@@ -137,7 +131,7 @@ fn iterators_are_owned_and_go_to_other_threads() {
 #[test]
 fn heads_are_listed_by_range_in_both_directions_also_of_the_past_and_several_are_read_at_one_moment() {
     let machine = SimEnv::new(4);
-    let store = builder(&machine).open().unwrap();
+    let store = unpacked(&machine).open().unwrap();
     for name in ["a", "ab", "abc", "b", "ba"] {
         store.put(name, Expect::Absent, Draft::new(name)).unwrap();
     }
@@ -170,7 +164,7 @@ fn heads_are_listed_by_range_in_both_directions_also_of_the_past_and_several_are
 #[test]
 fn a_history_is_listed_without_reading_a_content() {
     let machine = SimEnv::new(5);
-    let store = builder(&machine).open().unwrap();
+    let store = unpacked(&machine).open().unwrap();
     for n in 0..50 {
         store.put("e", Expect::Any, Draft::new(vec![n; 2000]).author("ann")).unwrap();
     }
@@ -179,7 +173,7 @@ fn a_history_is_listed_without_reading_a_content() {
     store.close().unwrap();
     drop(store);
     // With every content gone the history is still there, and a content is an error and not an absence.
-    let store = builder(&machine).read_only().open().unwrap();
+    let store = unpacked(&machine).read_only().open().unwrap();
     for name in machine.fs.files().into_iter().filter(|name| name.ends_with(".pack")) {
         let mut bytes = machine.fs.read_file(&name).unwrap();
         let half = bytes.len() / 2;

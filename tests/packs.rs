@@ -1,28 +1,19 @@
 //! Packs in a store: made in the background, read like segments, there after a crash.
 
+#[path = "common/simulated.rs"]
+mod simulated;
+
 use std::time::Duration;
 
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
     AcceptClockSteps, AsOf, ByteSize, CheckDepth, Compaction, Draft, Expect, FieldMask, Hiding, LiveChanges,
-    Packing, Progress, Store, StoreBuilder,
+    Packing, Progress, Store,
 };
+use simulated::{all, builder, text};
 
 const PAGES: u64 = 5;
-
-fn builder(env: &SimEnv) -> StoreBuilder {
-    Store::builder("/store")
-        .limits(Limits::TINY)
-        .memory(ByteSize(1 << 20))
-        .accept_clock_steps(AcceptClockSteps::AtOnce)
-        .env(env.env())
-}
-
-fn text(edit: u64) -> String {
-    let lines = (0..20).map(|line| format!("line {line}, edited in {}\n", edit.saturating_sub(line) / 7));
-    lines.collect()
-}
 
 fn write(store: &Store, edits: std::ops::Range<u64>) {
     for edit in edits {
@@ -223,10 +214,6 @@ fn packing_is_cancelled_and_can_be_taken_up_again() {
     store.pack(&mut Progress::new(&mut |_, _, _| true)).unwrap();
     has(&store, 200);
     assert_eq!(store.stats().unwrap().segments.0, 0);
-}
-
-fn all(_: &'static str, _: u64, _: u64) -> bool {
-    true
 }
 
 #[test]

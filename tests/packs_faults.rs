@@ -1,32 +1,15 @@
 //! Packing and merging when files cannot be read, packs cannot be written, or there is no room: nothing is lost, and nothing stops that need not.
 
+#[path = "common/simulated.rs"]
+mod simulated;
+
 use std::time::Duration;
 
-use recension::limits::Limits;
 use recension::sim::{FaultKind, Op, Rule, SimEnv};
-use recension::{
-    AcceptClockSteps, ByteSize, CheckDepth, Compaction, Draft, ErrorKind, Expect, Packing, Progress, Store,
-    StoreBuilder,
-};
+use recension::{CheckDepth, Compaction, Draft, ErrorKind, Expect, Packing, Progress, Store};
+use simulated::{all, builder, text};
 
 const PAGES: u64 = 5;
-
-fn builder(env: &SimEnv) -> StoreBuilder {
-    Store::builder("/store")
-        .limits(Limits::TINY)
-        .memory(ByteSize(1 << 20))
-        .accept_clock_steps(AcceptClockSteps::AtOnce)
-        .env(env.env())
-}
-
-fn all(_: &'static str, _: u64, _: u64) -> bool {
-    true
-}
-
-fn text(edit: u64) -> String {
-    let lines = (0..20).map(|line| format!("line {line}, edited in {}\n", edit.saturating_sub(line) / 7));
-    lines.collect()
-}
 
 fn write(store: &Store, edits: std::ops::Range<u64>) {
     for edit in edits {

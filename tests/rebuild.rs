@@ -1,34 +1,23 @@
 //! Manifest and index are made anew from the value files alone: the store answers as before, at whatever moment they were lost.
 
+#[path = "common/simulated.rs"]
+mod simulated;
+
 #[path = "common/behind_header.rs"]
 mod behind_header;
 
 use behind_header::behind_header;
-use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, ByteSize, CheckDepth, Compaction, Draft, Expect, FieldMask, Hiding, Packing, Progress,
-    RebuildMode, Stats, Store, StoreBuilder,
+    CheckDepth, Compaction, Draft, Expect, FieldMask, Hiding, Packing, Progress, RebuildMode, Stats, Store,
+    StoreBuilder,
 };
+use simulated::{all, text};
 
 const PAGES: u64 = 7;
 
 fn builder(env: &SimEnv) -> StoreBuilder {
-    Store::builder("/store")
-        .limits(Limits::TINY)
-        .memory(ByteSize(1 << 20))
-        .packing(Packing::WhenAsked)
-        .accept_clock_steps(AcceptClockSteps::AtOnce)
-        .env(env.env())
-}
-
-fn all(_: &'static str, _: u64, _: u64) -> bool {
-    true
-}
-
-fn text(edit: u64) -> String {
-    let lines = (0..20).map(|line| format!("line {line}, edited in {}\n", edit.saturating_sub(line) / 7));
-    lines.collect()
+    simulated::builder(env).packing(Packing::WhenAsked)
 }
 
 fn write(store: &Store, edits: std::ops::Range<u64>) {

@@ -5,27 +5,23 @@
 
 #[path = "decoded.rs"]
 mod decoded;
+#[path = "simulated.rs"]
+mod simulated;
 
 use std::path::Path;
 use std::time::Duration;
 
 use decoded::decoded;
-use recension::limits::Limits;
 use recension::sim::SimEnv;
 use recension::{
-    AcceptClockSteps, ByteSize, CheckDepth, Compaction, Draft, ErasureReport, Expect, FieldMask, Forgetting,
-    Progress, RebuildMode, Store, StoreBuilder,
+    CheckDepth, Compaction, Draft, ErasureReport, Expect, FieldMask, Forgetting, Progress, RebuildMode,
+    Store, StoreBuilder,
 };
 
 pub const DIR: &str = "/store";
 
 pub fn builder(env: &SimEnv) -> StoreBuilder {
-    Store::builder(DIR)
-        .limits(Limits::TINY)
-        .memory(ByteSize(1 << 20))
-        .accept_clock_steps(AcceptClockSteps::AtOnce)
-        .erase_within(Duration::from_secs(3600))
-        .env(env.env())
+    simulated::builder(env).erase_within(Duration::from_secs(3600))
 }
 
 /// The files under a directory that hold one of the words.
