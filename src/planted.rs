@@ -109,6 +109,48 @@ pub const ALL: &[(&str, &str)] = &[
         "rebuild leaves out what is half merged",
         "what a merge that is half done leaves of its sources is not used by a rebuild",
     ),
+    (
+        "group copied with the forgotten in it",
+        "a pack takes a group over as it is although one of its contents is forgotten",
+    ),
+    (
+        "neighbour of the forgotten erased",
+        "a pack is written without the content in front of the one that is forgotten",
+    ),
+    ("fields stay in packs", "a pack that is written anew keeps author and comment that are forgotten"),
+    ("reused content erased", "a forgotten content is erased although a revert names it"),
+    ("mark moved before reclaiming", "the store counts as erased before any file was written anew"),
+    ("active segment not reclaimed", "what is forgotten stays in the segment that is being written"),
+    (
+        "tables reclaimed only beside value files",
+        "tables are not looked into if no value file was written anew",
+    ),
+    ("purged name stays in the manifest", "edits that name a purged entity as a bound are not rewritten"),
+    (
+        "unreadable file taken for clean",
+        "reclaiming passes a file that it could not read and says it is done",
+    ),
+    ("reclaimed pack deleted early", "a pack is deleted before the manifest names the one made of it"),
+    ("report leaves out lost files", "the erasure report does not look into lost/"),
+    (
+        "report leaves out what is obsolete",
+        "the erasure report does not look into files that wait for a reader",
+    ),
+    ("report believes the mark", "the erasure report passes over what the mark says is erased"),
+    ("checkpoint not listed", "the store does not remember where its checkpoints are"),
+    ("group member without slot", "a content of a group is looked for without its slot"),
+    (
+        "group with what may not be written",
+        "a group holds contents of writes that may turn out to write nothing",
+    ),
+    ("restore skips an annotation", "a restore reads the newer annotations from the second change on"),
+    (
+        "restore drops what reaches further",
+        "a newer annotation is dropped if its last revision is newer than the checkpoint",
+    ),
+    ("restore forgets who holds copies", "a restored store does not name the checkpoint that it came from"),
+    ("rebuild forgets who holds copies", "a rebuilt store does not know its checkpoints any more"),
+    ("rebuild loses annotations", "a rebuilt manifest says that annotations are in tables, and has none"),
 ];
 
 // Of the thread: the simulator runs a whole machine, background work included, on the thread that steps it, so several machines with

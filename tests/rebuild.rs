@@ -215,3 +215,27 @@ fn a_segment_whose_seal_was_torn_is_made_anew_from_its_frames() {
         }
     }
 }
+
+#[test]
+fn a_segment_that_is_missing_in_front_of_a_sealed_one_is_told_and_nothing_is_left_out() {
+    let env = SimEnv::new(9);
+    let store = builder(&env).open().unwrap();
+    write(&store, 0..60);
+    store.pack(&mut Progress::none()).unwrap();
+    write(&store, 60..400);
+    env.jobs.run_until_idle(1000);
+    store.close().unwrap();
+    drop(store);
+    let is_segment = |path: &String| path.ends_with(".seg");
+    let segments: Vec<String> = env.fs.files().into_iter().filter(is_segment).collect();
+    assert!(segments.len() > 3, "{segments:?}");
+    for path in env.fs.files().into_iter().filter(|path| path.ends_with(".manifest")) {
+        env.fs.remove(path).unwrap();
+    }
+    // In front of the others, behind the packs: what is left by itself looks like a log that goes on nowhere.
+    env.fs.remove(&segments[0]).unwrap();
+    let before = env.fs.files();
+    let refused = builder(&env).rebuild(RebuildMode::Apply).unwrap_err();
+    assert_eq!(refused.kind(), recension::ErrorKind::Corrupt, "{refused}");
+    assert_eq!(env.fs.files(), before);
+}

@@ -10,9 +10,9 @@ use recension::limits::Limits;
 use recension::manifest::read_state;
 use recension::sim::{CrashPolicy, SimEnv};
 use recension::{
-    AcceptClockSteps, AnnotationsFrom, ByteSize, CheckDepth, Compaction, Content, Draft, EntityRange,
-    ErasureMode, ErrorKind, Expect, FieldMask, Forgetting, Head, Hiding, IfMissing, Progress, RebuildMode,
-    RestoreReport, Result, Retention, Store, StoreBuilder, Timestamp,
+    AcceptClockSteps, AnnotationsFrom, Batch, ByteSize, CheckDepth, Compaction, Content, Draft, Durability,
+    EntityRange, ErasureMode, ErrorKind, Expect, FieldMask, Forgetting, Head, Hiding, IfMissing, Progress,
+    RebuildMode, RestoreReport, Result, Retention, Store, StoreBuilder, Timestamp,
 };
 
 fn builder(env: &Env, dir: &str) -> StoreBuilder {
@@ -122,6 +122,23 @@ fn is_as_forgotten(env: &Env, dir: &str) {
         assert_eq!(report.findings, []);
         store.close().unwrap();
     }
+}
+
+#[test]
+fn what_was_hidden_behind_the_last_sync_before_the_process_died_stays_hidden() {
+    let sim = SimEnv::new(5);
+    let store = open(&sim.env(), "/old");
+    put(&store, "page", "text");
+    store.checkpoint("/checkpoint").unwrap();
+    let hiding = Batch::new().hide(hide("page", 1, 1)).unwrap();
+    store.commit_with(hiding, Durability::Buffered).unwrap();
+    assert!(store.durable() < store.published());
+    let sim = sim.process_kill();
+    let env = sim.env();
+    let report = restore(&env, "/checkpoint", "/new", &of("/old")).unwrap();
+    assert_eq!((report.annotations, report.annotations_up_to), (1, Some(2)));
+    let head = open(&env, "/new").head("page").unwrap();
+    assert_eq!(head.revision().unwrap().hidden(), FieldMask::COMMENT);
 }
 
 #[test]

@@ -237,7 +237,10 @@ impl Unit {
 
     /// Which member a content is.
     pub(super) fn find(&self, address: Address) -> Result<usize, Fault> {
-        let member = self.members.iter().position(|member| member.address == address);
+        let member = self.members.iter().position(|member| match planted!("group member without slot") {
+            true => member.address.sequence == address.sequence,
+            false => member.address == address,
+        });
         member.ok_or(Fault::malformed(6, "the content that was asked for"))
     }
 

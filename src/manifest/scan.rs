@@ -128,6 +128,11 @@ pub fn classify(entries: &[DirEntry], state: &State) -> Contents {
     contents
 }
 
+/// Whether the state names a file.
+pub(super) fn is_named(state: &State, name: &str) -> bool {
+    FileId::parse(name).is_some_and(|file| expected_files(state).contains_key(&file))
+}
+
 type Expected = BTreeMap<(FileId, FileKind), (u64, (u64, u64))>;
 
 /// Length and sequence numbers of every file that the state names.

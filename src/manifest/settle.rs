@@ -3,7 +3,7 @@
 use super::commit::Manifest;
 use super::edit::Edit;
 use super::lost::{Lost, LostLimits, LostStats};
-use super::scan::{Contents, classify};
+use super::scan::{Contents, classify, is_named};
 use crate::Result;
 use crate::codec::MAGIC;
 use crate::env::{Access, read_at_most};
@@ -25,13 +25,20 @@ pub struct Settled {
 }
 
 impl Manifest {
-    /// Compares the directory with the manifest.
+    /// Compares the directory with the manifest. Jobs may install and remove files meanwhile: a file is missing if the manifest named it before the
+    /// directory was listed and still does.
     ///
     /// # Errors
     /// `Io`.
     pub fn scan(&self) -> Result<Contents> {
+        let before = self.state();
         let entries = self.fs.read_dir(&self.dir).context("list", &self.dir)?;
-        Ok(classify(&entries, &self.state()))
+        let mut contents = classify(&entries, &before);
+        if !contents.missing.is_empty() {
+            let now = self.state();
+            contents.missing.retain(|missing| is_named(&now, &missing.name));
+        }
+        Ok(contents)
     }
 
     /// How much is in `lost/`.

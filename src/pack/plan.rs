@@ -271,6 +271,15 @@ impl<'a> Planner<'a> {
             None => None,
         };
         let Some(Found { group, full, level, members }) = found else { return Ok(None) };
+        if planted!("group copied with the forgotten in it") {
+            let kept = |at: &usize| {
+                contents.at(*at).is_some_and(|other| {
+                    members.iter().any(|member| (member.address, entry.input) == (other.address, other.input))
+                })
+            };
+            let len = range.clone().take_while(kept).count();
+            return Ok((len > 0).then_some((Existing { input: entry.input, group, full }, len)));
+        }
         let len = members.len();
         let same = members.iter().zip(range.clone()).all(|(member, at)| {
             contents.at(at).is_some_and(|other| (other.address, other.input) == (member.address, entry.input))

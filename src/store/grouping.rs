@@ -16,7 +16,7 @@ pub(super) fn compress(ops: &mut [PreparedOp], entities: usize, limits: &Limits)
     for (at, op) in ops.iter().enumerate().rev() {
         // What needs the head may turn out to write nothing.
         let PreparedWhat::Write(write) = &op.what else { continue };
-        if !write.needs_head()
+        if (!write.needs_head() || planted!("group with what may not be written"))
             && let Some(places) = contents.get_mut(op.entity)
         {
             places.extend((0..write.units.len()).map(|slot| (at, slot)));

@@ -300,6 +300,11 @@ impl Inner {
             }
         }
         edits.push(Edit::AddValueFile(part));
+        if merge.rewrites && planted!("reclaimed pack deleted early") {
+            for (info, _) in &packs {
+                let _ = self.env.fs.remove_file(&self.manifest.files().path(info.id, info.kind));
+            }
+        }
         let _installing = self.install_lock.lock();
         self.with_reserve(|| self.manifest.commit(edits.clone()))?;
         {

@@ -29,7 +29,7 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Env, LockMode};
 use crate::error::IoContext;
 use crate::limits::Limits;
-use crate::log::{LeftoverKind, Position, RecoveryInput, RecoveryMode, SegmentHeader, survey};
+use crate::log::{Position, RecoveryInput, RecoveryMode, SegmentHeader, survey};
 use crate::manifest::{Manifest, OpenMode, State, StoreLock, ValueFileInfo};
 use crate::{Error, ErrorKind, Result};
 
@@ -153,8 +153,9 @@ fn plan(env: &Env, dir: &Path) -> Result<(State, RebuildReport)> {
         let error = Error::corrupt(dir, 0, "all changes that the manifest knows", "fewer", affected);
         return Err(found.unreadable.pop().unwrap_or(error));
     }
-    for leftover in log.leftovers.iter().filter(|leftover| leftover.why == LeftoverKind::Obsolete) {
-        // Older than the log's end and not chosen: it must say nothing that is not said elsewhere.
+    for leftover in &log.leftovers {
+        // Sealed and not chosen: it must say nothing that is not said elsewhere. (What is sealed is durable, and so was everything in front of it: where
+        // it follows nothing, that is lost.)
         let last = found.segments.iter().find(|segment| segment.info.id == leftover.id);
         if last.is_some_and(|segment| segment.info.sequence_last > log.sequence) {
             let path = dir.join(leftover.id.file_name(FileKind::Segment));

@@ -54,6 +54,24 @@ fn every_file_of_the_directory_is_told_apart() {
 }
 
 #[test]
+fn what_a_job_replaces_while_the_directory_is_listed_is_not_missing() {
+    let disk = Disk::new();
+    let manifest = Arc::new(store(&disk));
+    let job = {
+        let (manifest, disk) = (manifest.clone(), disk.clone());
+        move || {
+            put(&disk, "00000001-0000000b.tab", 1011);
+            let new = Edit::AddTable(table(11, 0, ["a", "b"], [1, 2]));
+            manifest.commit(vec![Edit::RemoveTable { keyspace: 0, id: id(5) }, new]).unwrap();
+        }
+    };
+    disk.behind_listing(job);
+    assert_eq!(manifest.scan().unwrap().missing, []);
+    disk.delete(&dir().join("00000001-0000000b.tab"));
+    assert_eq!(manifest.scan().unwrap().missing.len(), 1, "what is missing before and behind is missing");
+}
+
+#[test]
 fn settling_removes_what_was_announced_and_never_installed_and_only_that() {
     let disk = Disk::new();
     drop(store(&disk));

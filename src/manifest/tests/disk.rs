@@ -54,6 +54,8 @@ struct Inner {
     /// This step alone fails.
     fails_at: Option<u64>,
     full: bool,
+    /// Done once, right behind the next listing of a directory.
+    behind_listing: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Inner {
@@ -96,6 +98,11 @@ impl Disk {
     pub(super) fn fail_after(&self, steps: u64) {
         let mut inner = self.0.lock();
         inner.fails_at = Some(inner.steps + steps);
+    }
+
+    /// What others do while the directory is being listed.
+    pub(super) fn behind_listing(&self, what: impl FnOnce() + Send + 'static) {
+        self.0.lock().behind_listing = Some(Box::new(what));
     }
 
     pub(super) fn set_full(&self, full: bool) {
@@ -218,7 +225,7 @@ impl Fs for Disk {
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let inner = self.0.lock();
+        let mut inner = self.0.lock();
         if !inner.dirs.contains(path) {
             return Err(ErrorKind::NotFound.into());
         }
@@ -233,6 +240,11 @@ impl Fs for Disk {
         });
         let mut entries: Vec<_> = dirs.chain(files).collect();
         entries.sort();
+        let what = inner.behind_listing.take();
+        drop(inner);
+        if let Some(what) = what {
+            what();
+        }
         Ok(entries)
     }
 

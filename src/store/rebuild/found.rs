@@ -243,12 +243,16 @@ impl Found {
             promise: old.promise,
             packed_end,
             obsolete,
-            holders: old.holders,
+            holders: match planted!("rebuild forgets who holds copies") {
+                true => Vec::new(),
+                false => old.holders,
+            },
             options: old.options,
             kept: old.kept,
-            flushed: match planted!("rebuild keeps the flush mark") {
-                true => old.flushed,
-                false => BTreeMap::default(),
+            flushed: match () {
+                () if planted!("rebuild keeps the flush mark") => old.flushed,
+                () if planted!("rebuild loses annotations") => BTreeMap::from([(1, held)]),
+                () => BTreeMap::default(),
             },
             ..State::default()
         }

@@ -139,9 +139,16 @@ impl Inner {
             if !any || !pass.done.is_complete() {
                 break;
             }
-            self.reclaim_active(&erasures, &mut pass, cancel)?;
+            if planted!("mark moved before reclaiming") {
+                self.move_mark(erasures.up_to())?;
+            }
+            if !planted!("active segment not reclaimed") {
+                self.reclaim_active(&erasures, &mut pass, cancel)?;
+            }
             self.reclaim_values(&erasures, &mut pass, cancel)?;
-            self.reclaim_tables(&erasures, &mut pass, cancel)?;
+            if pass.done.value_files > 0 || !planted!("tables reclaimed only beside value files") {
+                self.reclaim_tables(&erasures, &mut pass, cancel)?;
+            }
             if !pass.done.is_complete() {
                 break;
             }
@@ -178,10 +185,14 @@ impl Inner {
         // Names that were removed are to stay so.
         let dir = self.manifest.dir();
         self.latching(self.env.fs.sync_dir(dir).context("sync the directory", dir))?;
-        if pass.purges {
+        if pass.purges && !planted!("purged name stays in the manifest") {
             probe!("reclaim: manifest written anew");
             self.latching(self.with_reserve(|| self.manifest.rewrite_now()))?;
         }
+        self.move_mark(up_to)
+    }
+
+    fn move_mark(&self, up_to: u64) -> Result<()> {
         let value = bytes::Bytes::copy_from_slice(&up_to.to_le_bytes());
         let edit = Edit::SetOption { key: MARK.into(), value };
         self.latching(self.with_reserve(|| self.manifest.commit(vec![edit.clone()]))).map(drop)

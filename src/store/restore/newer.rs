@@ -39,21 +39,26 @@ pub(super) fn read(
     match reading.open() {
         Ok(old) => {
             require_same(path, Some(old.inner().store), id)?;
-            let last = old.durable();
+            // All that is there: what was hidden behind the last sync, and then the process died, stays hidden.
+            let last = old.published();
             let at = last.min(newest.sequence);
             if let (Some(here), Some(there)) = (change_at(checkpoint, at)?, change_at(&old, at)?) {
                 require_beginning(path, at, &Said::of(&here), &Said::of(&there))?;
             }
+            let after = newest.sequence.saturating_add(u64::from(planted!("restore skips an annotation")));
             let mut annotations = Vec::new();
-            if last > newest.sequence {
-                for change in old.changes(newest.sequence)? {
-                    let change = change?;
-                    if change.sequence % 1024 == 0 {
-                        progress.step("annotations", change.sequence, last)?;
-                    }
-                    if let ChangeKind::Annotation(annotation) = change.kind {
-                        annotations.push(annotation);
-                    }
+            for change in old.inner().values().changes(after) {
+                let change = change?;
+                if change.sequence > last {
+                    break;
+                }
+                if change.sequence % 1024 == 0 {
+                    progress.step("annotations", change.sequence, last)?;
+                }
+                let Logged::Annotation(annotation) = change.change else { continue };
+                let purge = old.inner().purge(annotation.entity.as_bytes())?;
+                if purge.is_none_or(|purge| purge.sequence < change.sequence) {
+                    annotations.push(annotation);
                 }
             }
             Ok(Newer { annotations, last, holders: old.inner().manifest.state().holders.clone() })

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use recension::sim::{CrashPolicy, FaultKind, Prng};
 
 use crate::script::{
-    At, By, Crash, CrashKind, ENTITIES, End, Op, Options, Put, Round, Script, Sharing, Target,
+    At, By, Crash, CrashKind, ENTITIES, Edit, End, Op, Options, Put, Round, Script, Sharing, Target, Write,
 };
 
 /// How many kinds of operation are drawn.
@@ -38,6 +38,8 @@ enum Shape {
     Levels,
     /// The log grows faster than packing follows.
     Burst,
+    /// Memtables fill faster than they are flushed: no background job runs that no writer waits for.
+    Flood,
 }
 
 /// The script of a seed.
@@ -79,6 +81,7 @@ pub fn generate(seed: u64) -> Script {
         0 if profile == Profile::Crashes => Shape::Sealing,
         1 if profile != Profile::Silent => Shape::Levels,
         2 if profile != Profile::Silent => Shape::Burst,
+        3 if profile != Profile::Silent && rng.one_in(2) => Shape::Flood,
         _ => Shape::Any,
     };
     let mut options = Options {
@@ -92,6 +95,7 @@ pub fn generate(seed: u64) -> Script {
         Shape::Sealing => (options.size, options.jobs, options.promise_us) = (3, 3, 50_000),
         Shape::Levels => (options.size, options.jobs) = (2, 3),
         Shape::Burst => (options.size, options.jobs) = (2, 4),
+        Shape::Flood => (options.size, options.jobs) = (2, 0),
     }
     let mut maker = Maker::new(&mut rng, profile, shape);
     let creation = match maker.rng.below(8) {
@@ -152,13 +156,18 @@ impl<'a> Maker<'a> {
             Shape::Any => {}
             // Little that syncs: what is sealed was not durable before.
             Shape::Sealing => (weights[7], weights[10], weights[14]) = (0, 0, 0),
-            Shape::Levels => (weights[8], weights[9], weights[11]) = (8, 4, 8),
+            Shape::Levels => (weights[8], weights[9], weights[11], weights[19]) = (8, 6, 8, 4),
             Shape::Burst => (weights[0], weights[11], weights[12]) = (80, 0, 0),
+            Shape::Flood => {
+                weights = [0; WEIGHTS];
+                (weights[0], weights[1], weights[15], weights[22]) = (80, 20, 4, 1);
+            }
         }
         let mut maker = Self { shape, ..Self::with(rng, profile, entities, weights) };
         match shape {
             Shape::Sealing => maker.buffered = 100,
             Shape::Burst => (maker.buffered, maker.large) = (60, 10),
+            Shape::Flood => (maker.buffered, maker.large) = (100, 60),
             _ => {}
         }
         maker
@@ -184,7 +193,7 @@ impl<'a> Maker<'a> {
 
     fn round(&mut self) -> Round {
         let (n, within) = match self.shape {
-            Shape::Levels | Shape::Burst => (60, 600),
+            Shape::Levels | Shape::Burst | Shape::Flood => (60, 600),
             _ => (*self.rng.pick(&[3, 10, 25, 45]).unwrap_or(&10), 100),
         };
         let n = self.rng.below(n) + 1;
@@ -247,7 +256,21 @@ impl<'a> Maker<'a> {
             7 => Op::Sync,
             8 => Op::Flush,
             9 => self.compact(),
-            10 => Op::Checkpoint,
+            10 => {
+                if self.rng.one_in(3) {
+                    // What is forgotten after it was made, and then it is brought back.
+                    let (entity, back) = (self.entity(), self.rng.below(3) as u8);
+                    let erasing = match self.rng.one_in(2) {
+                        true => Op::Forget { entity, back, fields: 1 },
+                        false => self.erasing(),
+                    };
+                    let edit = Edit { entity, ..self.plain() };
+                    let newer =
+                        Op::Commit(Write { edits: vec![edit], sync: true, request: None, run: false });
+                    self.next = vec![Op::Restore, erasing, newer];
+                }
+                Op::Checkpoint
+            }
             11 => Op::Jobs(self.rng.below(6) as u8 + 1),
             12 => Op::Advance(*self.rng.pick(&[1_000, 60_000, 600_000]).unwrap_or(&1000)),
             13 => {
@@ -260,12 +283,7 @@ impl<'a> Maker<'a> {
             18 => Op::Feed(self.rng.below(8) as u8),
             20 => Op::Rot(self.target()),
             21 => self.fault(),
-            22 => Op::Forget {
-                entity: self.entity(),
-                back: self.rng.below(3) as u8,
-                fields: *self.rng.pick(&[1, 1, 4, 15, 3]).unwrap_or(&1)
-                    | *self.rng.pick(&[0, 0, 16, 32]).unwrap_or(&0),
-            },
+            22 => self.erasing(),
             23 => Op::ForgetAll {
                 like: self.entity(),
                 by: *self.rng.pick(&[By::Author, By::Digest]).unwrap_or(&By::Author),
@@ -284,8 +302,9 @@ impl<'a> Maker<'a> {
             26 => Op::Follow(self.rng.below(8) as u8),
             27 => Op::Stray,
             28 => Op::Reclaim { stop: self.rng.one_in(4).then(|| self.rng.below(6) as u8 + 1) },
-            _ => match self.rng.below(6) {
+            _ => match self.rng.below(7) {
                 4 => Op::Anew,
+                6 => Op::Restore,
                 0 => Op::Evict,
                 1 if self.profile == Profile::Full => Op::Room(None),
                 2 => Op::ReadOnly,
@@ -296,11 +315,21 @@ impl<'a> Maker<'a> {
         }
     }
 
+    fn erasing(&mut self) -> Op {
+        Op::Forget {
+            entity: self.entity(),
+            back: self.rng.below(3) as u8,
+            fields: *self.rng.pick(&[1, 1, 4, 15, 3]).unwrap_or(&1)
+                | *self.rng.pick(&[0, 0, 16, 32]).unwrap_or(&0)
+                | *self.rng.pick(&[0, 0, 64]).unwrap_or(&0),
+        }
+    }
+
     fn compact(&mut self) -> Op {
-        let stop = self.rng.one_in(3).then(|| self.rng.below(5) as u8 + 1);
+        let stop = self.rng.one_in(3).then(|| self.rng.below(10) as u8 + 1);
         // A full one leaves one level: rarely where levels are wanted.
         let full = self.rng.one_in(if self.shape == Shape::Levels { 6 } else { 2 });
-        if stop.is_some() && self.rng.one_in(3) {
+        if stop.is_some() && self.rng.one_in(2) {
             // What was half done is looked at as a rebuild finds it.
             self.next = vec![Op::Rebuild];
         }

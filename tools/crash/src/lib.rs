@@ -1,6 +1,7 @@
 //! The crash-recovery harness: see `docs/testing.md`.
 #![allow(missing_docs, reason = "a tool")]
 
+pub mod audit;
 pub mod coverage;
 pub mod exhaustive;
 pub mod floors;

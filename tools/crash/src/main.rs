@@ -82,7 +82,7 @@ enum Command {
         /// Independent starts, for the median.
         #[arg(long, default_value_t = 5)]
         starts: u64,
-        /// Only the mistakes whose name contains this.
+        /// Only the mistakes whose name contains this, or one of these (`a, b`).
         #[arg(long)]
         only: Option<String>,
         #[arg(long, default_value_t = 2)]

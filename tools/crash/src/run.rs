@@ -54,6 +54,8 @@ struct Held {
     sequence: u64,
     /// Heads as of then.
     revisions: Vec<recension::Revision>,
+    /// A walk over all heads that takes its time: it holds the files that it began with. With the last name that it gave out.
+    walk: Option<(recension::Heads, Bytes)>,
 }
 
 pub struct World {
@@ -224,6 +226,11 @@ impl World {
             && !self.limited
             && !self.latched
             && !self.machine.fs.is_off()
+    }
+
+    /// One of the checkpoints, drawn: where it is, and what is in it.
+    pub fn checkpoint_of(&self, rng: &mut Prng) -> Option<(String, Model)> {
+        rng.pick(&self.checkpoints).cloned()
     }
 
     pub fn limits_now(&self) -> Limits {

@@ -129,14 +129,17 @@ pub fn first_that_shows(name: &str, first: u64) -> Result<crate::script::Script,
     shows.ok_or_else(|| format!("`{name}` does not show in 100 000 seeds"))
 }
 
-/// Runs every planted mistake whose name contains `only` from `starts` places, up to `bound` seeds each.
+/// Runs every planted mistake whose name contains `only`, or one of several parts with a comma between them, from `starts` places, up to `bound` seeds each.
 #[allow(clippy::disallowed_methods, reason = "a tool: the engine's time and threads are the simulator's")]
 pub fn scoreboard(bound: u64, starts: u64, only: &str, threads: u64, quiet: bool) -> Board {
     let begin = Instant::now();
     let mistakes: Vec<(usize, &'static str)> = planted::ALL
         .iter()
         .enumerate()
-        .filter(|(_, (name, _))| name.contains(only) && !THREADS.iter().any(|(it, _)| it == name))
+        .filter(|(_, (name, _))| {
+            only.split(',').any(|only| name.contains(only.trim()))
+                && !THREADS.iter().any(|(it, _)| it == name)
+        })
         .map(|(index, (name, _))| (index, *name))
         .collect();
     let next = AtomicUsize::new(0);

@@ -102,7 +102,7 @@ pub enum Op {
     },
     Checkpoint,
     /// The last that many revisions and the head. `fields`: the lower four bits; with 16 equal contents are meant as well, with 32 it
-    /// is refused if there are any.
+    /// is refused if there are any. With 64 the newest three are left out.
     Forget {
         entity: u8,
         back: u8,
@@ -153,6 +153,8 @@ pub enum Op {
     Rebuild,
     /// Closes, makes manifest and index anew, and opens.
     Anew,
+    /// On a copy of the machine: one of the checkpoints becomes the store again.
+    Restore,
 }
 
 /// What makes revisions alike.

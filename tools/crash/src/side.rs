@@ -8,9 +8,12 @@ use crate::oracle::{Allowed, Depth, Failure, Oracle, failure};
 use crate::run::{DIR, World};
 use crate::script::Target;
 
+mod neighbours;
 mod rebuild;
+mod restore;
 
 pub use rebuild::rebuild;
+pub use restore::restore;
 
 type Done = Result<(), Failure>;
 
@@ -144,7 +147,14 @@ fn damage_once(world: &mut World, on: Target, machine: &SimEnv, rng: &mut Prng) 
     // What ends a log or a manifest can be cut off or replaced unseen: nothing else says that it was there. The rest must be right.
     let cuts = matches!(damage, Damage::CutTail | Damage::DuplicateTail | Damage::OlderCopy | Damage::Remove);
     let ends_early = cuts && !sealed(&path);
+    let places = if sealed(&path) { neighbours::places(&machine.env(), &path) } else { Default::default() };
+    let before = machine.fs.read_file(&path).unwrap_or_default();
     let Ok(Some(done)) = machine.fs.damage(&path, damage, rng) else { return Ok(()) };
+    let after = machine.fs.read_file(&path).ok();
+    let costs = match sealed(&path) {
+        true => neighbours::costs(&state, &path, &before, after.as_deref(), &places),
+        false => neighbours::Costs::Anything,
+    };
     world.coverage.count("damage at rest");
     let loud =
         |failure: Failure| Failure { oracle: failure.oracle, what: format!("{done}: {}", failure.what) };
@@ -157,7 +167,10 @@ fn damage_once(world: &mut World, on: Target, machine: &SimEnv, rng: &mut Prng) 
             }
             let result = compare(model, world.step(), &store, allowed, machine);
             world.coverage.count("damage met by readers");
-            result.map_err(loud)
+            result.map_err(loud)?;
+            let read = neighbours::read(world, &store, &world.model, &costs).map_err(loud)?;
+            world.coverage.add("neighbours of damage read", read);
+            Ok(())
         }
         Err(error) => match error.kind() {
             recension::ErrorKind::Corrupt | recension::ErrorKind::Unsupported => {

@@ -6,8 +6,10 @@ use crate::index::filter::Filter;
 use crate::index::table::frame::{BlockAt, BlockKind};
 use crate::index::{annotations, entity_hash};
 
-/// Probes of a filter with hashes of nobody.
+/// Probes of a filter with hashes of nobody, at most,
 const PROBES: u64 = 20_000;
+/// and so many for each hash in it: a small table is not asked for longer than it is read.
+const PROBES_FOR_EACH: u64 = 16;
 
 impl Walk<'_> {
     pub(super) fn filter(&mut self, at: Option<BlockAt>) -> Result<()> {
@@ -15,9 +17,12 @@ impl Walk<'_> {
         let Some(filter) = self.load_filter(Some(at))? else { return Ok(()) };
         let mut survey =
             FilterSurvey { count: filter.count(), bytes: u64::from(at.len), ..FilterSurvey::default() };
-        for n in 0..PROBES {
-            let mut name = b"\0nobody has this name\0".to_vec();
-            name.extend_from_slice(&n.to_le_bytes());
+        let mut name = *b"\0nobody has this name\0........";
+        let number = name.len() - size_of::<u64>();
+        for n in 0..PROBES.min(u64::from(survey.count).saturating_mul(PROBES_FOR_EACH)) {
+            if let Some(number) = name.get_mut(number..) {
+                number.copy_from_slice(&n.to_le_bytes());
+            }
             survey.absent = survey.absent.saturating_add(1);
             survey.false_positives =
                 survey.false_positives.saturating_add(u64::from(filter.contains(entity_hash(&name))));

@@ -8,6 +8,9 @@ use recension::{AnnotationKind, Digest, EntityRange, ErasureMode, FieldMask, For
 /// Which revisions of which entities are meant.
 type Meant<'a> = Box<dyn Fn(&[u8], &crate::model::Rev) -> bool + 'a>;
 
+/// So many newer revisions are left out.
+const SPARED: usize = 3;
+
 impl World {
     pub(super) fn erase(&mut self, op: &Op) -> Done {
         // What is in flight may or may not be there yet when it is made out what is meant. Where numbers say it, it is made out again.
@@ -35,6 +38,9 @@ impl World {
     /// Whether numbers say what is meant, and some of that is published already.
     fn may_be_early(&self, op: &Op) -> bool {
         let Op::Forget { entity: n, back, fields } = op else { return false };
+        if fields & 64 != 0 {
+            return false;
+        }
         let (name, published) = (entity(*n), self.store().published());
         let revs = self.model.standing(&name);
         let meant = revs.get(revs.len().saturating_sub(usize::from(*back) + 1)..).unwrap_or_default();
@@ -47,7 +53,7 @@ impl World {
     /// Destroys fields of an entity's newest revisions.
     fn forget(&mut self, n: u8, back: u8, bits: u8) -> Done {
         let fields = FieldMask(bits & 15);
-        let sharing = match bits >> 4 {
+        let sharing = match bits >> 4 & 3 {
             1 => Sharing::Include,
             2 => Sharing::Refuse,
             _ => Sharing::Leave,
@@ -57,10 +63,12 @@ impl World {
             return Ok(());
         }
         let revs = self.model.standing(&name);
+        let spared = if bits & 64 != 0 { revs.len().saturating_sub(1).min(SPARED) } else { 0 };
+        let revs = revs.get(..revs.len().saturating_sub(spared)).unwrap_or_default();
         let Some(first) = revs.get(revs.len().saturating_sub(usize::from(back) + 1)) else { return Ok(()) };
         let first = first.number;
-        let last = self.model.newest(&name).map_or(first, |rev| rev.number);
-        let wanted = self.model.wanted(&name, fields, sharing, |rev| rev.number >= first);
+        let last = revs.last().map_or(first, |rev| rev.number);
+        let wanted = self.model.wanted(&name, fields, sharing, |rev| (first..=last).contains(&rev.number));
         let what = Forgetting::revisions(&name, first, last);
         self.forget_what(what, wanted.map(|wanted| wanted.into_iter().collect()), fields, sharing)
     }

@@ -149,7 +149,8 @@ impl World {
             }
             Op::Verify => {
                 self.verify(Depth::Usual)?;
-                self.check_held()
+                self.check_held()?;
+                self.look_for_erased(false)
             }
             Op::Hold => {
                 let snapshot = self.store().snapshot();
@@ -157,10 +158,17 @@ impl World {
                 // Revisions in hand: what is hidden or forgotten later is so for them, too.
                 let heads: Vec<Head> = (0..4).filter_map(|n| self.store().head(entity(n)).ok()).collect();
                 let revisions = heads.into_iter().filter_map(|head| head.revision().cloned()).collect();
-                self.held.push(Held { snapshot, sequence, revisions });
+                let mut walk = snapshot.heads(recension::EntityRange::default());
+                let first = walk
+                    .next()
+                    .and_then(Result::ok)
+                    .and_then(|head| Some(head.revision()?.entity().bytes().clone()));
+                let walk = first.map(|first| (walk, first));
+                self.held.push(Held { snapshot, sequence, revisions, walk });
                 if self.held.len() > 4 {
                     self.check_held()?;
-                    self.held.remove(0);
+                    let held = self.held.remove(0);
+                    self.end_walk(held)?;
                 }
                 Ok(())
             }
@@ -186,6 +194,7 @@ impl World {
             Op::Rot(kind) => crate::side::rot(self, *kind),
             Op::ReadOnly => crate::side::read_only(self),
             Op::Rebuild => crate::side::rebuild(self),
+            Op::Restore => crate::side::restore(self),
         }
     }
 
@@ -257,6 +266,36 @@ impl World {
                 self.checkpoints.push((dir, model));
                 Ok(())
             }
+        }
+    }
+
+    /// What a walk that was begun earlier still gives out: every head behind the last one as of its snapshot, but for what was purged since.
+    fn end_walk(&mut self, held: Held) -> Done {
+        let Some((walk, last)) = held.walk else { return Ok(()) };
+        let mut found = Vec::new();
+        for head in walk {
+            match head {
+                Ok(head) => {
+                    found.extend(head.revision().map(|it| (it.entity().bytes().clone(), it.sequence())))
+                }
+                Err(error) => return self.excused("a walk", &error),
+            }
+        }
+        self.look_for_silent_damage();
+        let purged = |entity: &Bytes| self.model.purge(entity, u64::MAX).is_some();
+        found.retain(|(entity, _)| !purged(entity));
+        let names = self.model.entities.keys().filter(|entity| **entity > last && !purged(entity));
+        let heads = names.filter_map(|entity| {
+            Some((entity.clone(), self.model.at(entity, held.sequence).last()?.sequence))
+        });
+        let wanted: Vec<(Bytes, u64)> = heads.collect();
+        self.coverage.count("walk ended late");
+        match found == wanted || self.silent {
+            true => Ok(()),
+            false => failure(
+                "listings are whole",
+                format!("a walk begun at {}: {found:?} instead of {wanted:?}", held.sequence),
+            ),
         }
     }
 

@@ -96,7 +96,7 @@ impl World {
         self.store = Some(store);
         self.see_heads();
         self.verify(Depth::Usual)?;
-        self.tidy()?;
+        self.tidy(settled::Look::Drawn)?;
         for cursor in std::mem::take(&mut self.cursors) {
             let mut rng = self.rng();
             self.with_oracle(|oracle| oracle.feed(cursor, &mut rng))?;

@@ -128,7 +128,7 @@ choices! {
         Hide { back, open, fields }
         Show { back, open, fields }
     ]
-    Op [WaitAll WaitOne DropOne Sync Flush Checkpoint Reopen Verify Hold Evict ReadOnly Rebuild Anew Stray]
+    Op [WaitAll WaitOne DropOne Sync Flush Checkpoint Reopen Verify Hold Evict ReadOnly Rebuild Anew Restore Stray]
         [Commit Submit Retry Jobs Advance ClockJump Read Feed Room Rot Follow]
         [
             Transaction { reads, writes, between, sync }
