@@ -23,7 +23,9 @@ use crate::codec::{FileId, FileKind};
 use crate::env::{Access, Env, HashMap, write_all_at};
 use crate::error::IoContext;
 use crate::index::levels::IndexView;
-use crate::log::{ActiveSegment, Appendable, Position, Recovered, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::log::{
+    ActiveSegment, Appendable, Leftover, LeftoverKind, Position, Recovered, SEGMENT_HEADER_LEN, SegmentHeader,
+};
 use crate::manifest::{Edit, Manifest, StoreLock};
 use crate::{Error, Result};
 
@@ -56,14 +58,18 @@ impl Opening {
             if !edits.is_empty() {
                 manifest.commit(edits)?;
             }
-            for leftover in &recovered.leftovers {
-                if planted!("leftover segment kept") {
-                    break;
+            // What has frames goes first: they may promise what is in front of them, the header of an empty segment, which must be there as long as
+            // they are.
+            let is_empty = |leftover: &&Leftover| leftover.why == LeftoverKind::Empty;
+            let (empty, others): (Vec<_>, Vec<_>) = recovered.leftovers.iter().partition(is_empty);
+            for leftovers in [others, empty].into_iter().filter(|leftovers| !leftovers.is_empty()) {
+                for leftover in leftovers {
+                    if planted!("leftover segment kept") {
+                        break;
+                    }
+                    let path = self.path.join(leftover.id.file_name(FileKind::Segment));
+                    self.env.fs.remove_file(&path).context("remove", &path)?;
                 }
-                let path = self.path.join(leftover.id.file_name(FileKind::Segment));
-                self.env.fs.remove_file(&path).context("remove", &path)?;
-            }
-            if !recovered.leftovers.is_empty() {
                 probe!("open: leftover removed");
                 self.env.fs.sync_dir(&self.path).context("sync the directory", &self.path)?;
             }
