@@ -194,3 +194,33 @@ fn tables_and_packs_say_up_to_where_the_forgotten_is_left_out() {
         assert!(json(&["inspect"], &alone)[0]["erased_up_to"].is_null());
     }
 }
+
+#[test]
+fn properties_have_histograms_of_revisions_sizes_ages_groups_and_ratios_packed_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    support::fill(&store, 400);
+    let revisions = |lines: &[Value]| {
+        let of = lines.iter().find(|line| line["name"] == "revisions of an entity, in a file").unwrap();
+        of["sum"].as_u64().unwrap()
+    };
+    store.flush().unwrap();
+    let before = revisions(&json(&["properties"], &path));
+    store.pack(&mut Progress::new(&mut go)).unwrap();
+    store.close().unwrap();
+    let lines = json(&["properties"], &path);
+    // Whatever it is that says of them, every revision counts once.
+    assert_eq!(revisions(&lines), before);
+    for name in [
+        "content bytes",
+        "age against the newest of the file, s",
+        "contents of a group",
+        "raw bytes of a group",
+        "stored in % of raw, group",
+        "metadata bytes of a revision",
+    ] {
+        let found = lines.iter().find(|line| line["name"] == name);
+        assert!(found.is_some_and(|line| line["count"].as_u64() > Some(0)), "{name}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use recension::env::Env;
-use recension::log::Change;
+use recension::log::{Change, LoggedChange};
 use recension::pack::Depth;
 use recension_cli::Global;
 use recension_cli::exit::{Failure, Outcome};
@@ -58,6 +58,8 @@ struct Numbers {
     revisions: BTreeMap<Bytes, u64>,
     newest: i64,
     times: Vec<i64>,
+    /// The file at hand is a pack: its directory is the only place that says of revisions.
+    is_pack: bool,
 }
 
 impl Numbers {
@@ -68,12 +70,7 @@ impl Numbers {
     fn item(&mut self, item: Item) {
         match item {
             Item::Change(change, contents) => {
-                if let Change::Revision { entity, row, .. } = &change.change {
-                    *self.revisions.entry(entity.bytes().clone()).or_default() += 1;
-                    self.add("metadata bytes of a revision", row.cold.len() as u64);
-                }
-                self.newest = self.newest.max(change.commit_time);
-                self.times.push(change.commit_time);
+                self.change(&change);
                 for content in contents {
                     self.add("content bytes", u64::from(content.raw_len));
                     if content.locator.member != 0 {
@@ -85,8 +82,10 @@ impl Numbers {
                     self.add("stored in % of raw, content", of_hundred);
                 }
             }
+            Item::Listed(change) if self.is_pack => self.change(&change),
             Item::Frame(frame) => self.add("changes of a frame", u64::from(frame.head.records)),
             Item::Group(_, header) => {
+                self.is_pack = true;
                 self.add("contents of a group", header.members.len() as u64);
                 self.add("raw bytes of a group", u64::from(header.raw_len));
                 self.add("stored bytes of a group", u64::from(header.stored_len));
@@ -110,6 +109,15 @@ impl Numbers {
         }
     }
 
+    fn change(&mut self, change: &LoggedChange) {
+        if let Change::Revision { entity, row, .. } = &change.change {
+            *self.revisions.entry(entity.bytes().clone()).or_default() += 1;
+            self.add("metadata bytes of a revision", row.cold.len() as u64);
+        }
+        self.newest = self.newest.max(change.commit_time);
+        self.times.push(change.commit_time);
+    }
+
     /// Entities are counted by file: memory grows with the largest file, not with the store.
     fn end_file(&mut self) {
         for count in std::mem::take(&mut self.revisions).into_values() {
@@ -120,6 +128,7 @@ impl Numbers {
             self.add("age against the newest of the file, s", seconds);
         }
         self.newest = 0;
+        self.is_pack = false;
     }
 }
 

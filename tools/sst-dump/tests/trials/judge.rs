@@ -104,15 +104,7 @@ pub fn judge(before: &Survey, after: &Survey, report: &RepairReport, named: &Nam
                         verdict.wrong.push(format!("{}: {} became {}", what(), old.fields, new.fields));
                     }
                 }
-                // Of what was forgotten there is nothing to save; that it was, the masks say.
-                let kept = |old: &str, new: &str| old == new || old == "Forgotten" && new == "Withheld";
-                let slots = old.slots.len() == new.slots.len()
-                    && old.slots.iter().zip(&new.slots).all(|(old, new)| {
-                        let (old, new) = (old.split_once('='), new.split_once('='));
-                        let (Some(old), Some(new)) = (old, new) else { return false };
-                        old.0 == new.0 && kept(old.1, new.1)
-                    });
-                let contents = !kept(&old.content, &new.content) || !slots;
+                let contents = (&new.content, &new.slots) != (&old.content, &old.slots);
                 // What was forgotten may come back where nobody says any more that it was.
                 if contents && !annotation_lost {
                     affected = true;
