@@ -33,6 +33,7 @@
 
 mod bits;
 mod crew;
+mod directory;
 mod dissect;
 mod encode;
 mod group;

@@ -6,9 +6,9 @@ use crate::codec::{Holds, Part, PartState, Sum};
 use crate::log::{BLOCK_HEADER_LEN, DirectoryBlock, Fault, Sequences, checked_block, directory_block_len};
 use crate::model::Digest;
 use crate::pack::bits::Rows;
+use crate::pack::directory::read_gaps;
 use crate::pack::index::DirectoryPlace;
 use crate::pack::layout::{DIGESTS, DIGESTS_ERASED, DIGESTS_PLAIN};
-use crate::pack::reader::read_gaps;
 use crate::pack::trailer::{PACK_TRAILER_LEN, digests_len};
 
 /// Bytes of a digest block that are no digests: its kind, a reserved number, its checksum.
