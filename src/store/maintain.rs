@@ -10,6 +10,7 @@ use super::inner::Inner;
 use super::pipeline::{Item, Placed};
 use super::tables::Tables;
 use super::ticket::TicketState;
+use super::unpackable::is_failed_sync;
 use super::values::ValueEntry;
 use crate::index::compaction::{self, CompactionJob, CompactionOutcome, FlushOutcome};
 use crate::index::levels::invariants::check_boundaries;
@@ -69,6 +70,10 @@ impl Inner {
             && let Err(error) = tables.give_up()
         {
             tracing::warn!(%error, "could not remove the files of a job that failed");
+            if is_failed_sync(&error) {
+                // Names that others gave may be lost with it, and the next sync would not say so.
+                let _ = self.latch(&error);
+            }
         }
     }
 

@@ -33,7 +33,7 @@ pub fn restore(world: &mut World) -> Done {
         CrashKind::Power(policy) => world.machine.fork().crash(policy),
         CrashKind::Process => world.machine.fork().process_kill(),
     };
-    let power = crash != CrashKind::Process;
+    let mut power = crash != CrashKind::Process;
     quiet(&machine);
     let nowhere = rng.one_in(5);
     let remains = !nowhere && rng.one_in(4);
@@ -57,7 +57,10 @@ pub fn restore(world: &mut World) -> Done {
         world.coverage.count("restore interrupted");
         machine = match rng.one_in(2) {
             true => machine.process_kill(),
-            false => machine.crash(&CrashPolicy::draw(&mut rng)),
+            false => {
+                power = true;
+                machine.crash(&CrashPolicy::draw(&mut rng))
+            }
         };
         given_up.push(to);
     }
