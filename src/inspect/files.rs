@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::codec::{FILE_HEADER_LEN, FileHeader, FileId, FileKind};
 use crate::env::{DirEntry, Fs, read_at_most};
-use crate::manifest::{State, classify, dissect_manifest};
+use crate::manifest::{ManifestItem, State, classify, dissect_manifest};
 
+use super::item::is_finding;
 use super::walk::manifest_bytes;
 use crate::Result;
 use crate::env::Access;
@@ -26,6 +27,8 @@ pub struct StoreFiles {
     pub state: Option<Arc<State>>,
     /// Which file that is.
     pub manifest: Option<FileId>,
+    /// Something in it is damaged: what it says of files may be out of date.
+    pub manifest_damaged: bool,
     /// Names of files that the manifest names and that are not there.
     pub missing: Vec<String>,
     /// Names of files that are there with another length: name, length by the manifest, length found.
@@ -65,6 +68,7 @@ impl StoreFiles {
             files,
             state: None,
             manifest: None,
+            manifest_damaged: false,
             missing: Vec::new(),
             resized: Vec::new(),
         };
@@ -72,7 +76,13 @@ impl StoreFiles {
         for (id, kind, _) in manifests.rev() {
             let path = dir.join(id.file_name(*kind));
             let bytes = manifest_bytes(&*fs.open(&path, Access::Read).context("open", &path)?, &path)?;
-            let survey = dissect_manifest(&path, &bytes, &mut |_| Ok(()))?;
+            let mut damaged = false;
+            let survey = dissect_manifest(&path, &bytes, &mut |item| {
+                if let ManifestItem::Part(part) = item {
+                    damaged |= is_finding(&part.state);
+                }
+                Ok(())
+            })?;
             // One of another store, put here by mistake, says nothing of these files.
             let ours =
                 survey.common.is_none_or(|common| found.store.is_none_or(|store| store == common.store));
@@ -83,6 +93,7 @@ impl StoreFiles {
                 }
                 found.state = Some(Arc::new(state));
                 found.manifest = Some(*id);
+                found.manifest_damaged = damaged;
                 break;
             }
         }

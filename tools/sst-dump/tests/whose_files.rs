@@ -258,3 +258,42 @@ fn a_content_is_damaged_and_not_torn_if_a_frame_behind_a_hole_says_that_it_was_d
         assert!(named.into_iter().any(|it| it == *wanted), "{wanted} in {}", said.out);
     }
 }
+
+#[test]
+fn a_pack_whose_installation_the_manifest_lost_is_saved_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 700);
+    let all = changes(&sound);
+    let manifest = files(&sound, FileKind::Manifest).pop().unwrap();
+    let parts = dump([Path::new("layout"), &manifest, Path::new("--json")]).ok().json();
+    let into = dir.path().join("mended");
+    for part in parts.iter().filter(|part| part["kind"] == "edits") {
+        let damaged = dir.path().join("damaged");
+        copy(&sound, &damaged);
+        let at = part["offset"].as_u64().unwrap() + part["len"].as_u64().unwrap() / 2;
+        flip(&damaged.join(manifest.file_name().unwrap()), at, 3);
+        let (report, saved) = mended(&damaged, &into);
+        assert_eq!((report.lost, report.from_index, saved), (Vec::new(), 0, all), "{at:#x}");
+        std::fs::remove_dir_all(&damaged).unwrap();
+        std::fs::remove_dir_all(&into).unwrap();
+    }
+}
+
+#[test]
+fn the_last_commits_before_a_clean_close_are_reported_when_they_are_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    support::fill(&store, 40);
+    let all = store.published();
+    store.close().unwrap();
+    for kind in [FileKind::RevisionTable, FileKind::PlainTable] {
+        files(&path, kind).iter().for_each(|table| std::fs::remove_file(table).unwrap());
+    }
+    let segment = files(&path, FileKind::Segment).pop().unwrap();
+    let parts = dump([Path::new("layout"), &segment, Path::new("--json")]).ok().json();
+    let last = parts.iter().rfind(|part| part["kind"] == "commit").unwrap();
+    flip(&segment, last["offset"].as_u64().unwrap() + 40, 1);
+    let (report, saved) = mended(&path, &dir.path().join("mended"));
+    assert_eq!((report.lost, saved), (vec![Lost::Changes(all, all)], all - 1));
+}

@@ -99,7 +99,7 @@ impl Salvage {
             .filter(|entry| !entry.is_dir)
             .filter_map(|entry| FileId::parse(&entry.name))
             .collect();
-        let StoreFiles { state, store: mut whose, .. } = StoreFiles::read(fs, dir)?;
+        let StoreFiles { state, store: mut whose, manifest_damaged, .. } = StoreFiles::read(fs, dir)?;
         let mut salvage = Self {
             files: Vec::new(),
             pending: BTreeMap::new(),
@@ -121,8 +121,10 @@ impl Salvage {
         };
         for (done, (id, kind)) in own.iter().enumerate() {
             progress.step("survey", done as u64, own.len() as u64)?;
+            // A damaged manifest may not know any more that a file that was announced was installed: then every file says itself whether it is whole.
             let gone = state
                 .as_ref()
+                .filter(|_| !manifest_damaged)
                 .is_some_and(|state| state.obsolete.contains_key(id) || state.intents.contains_key(id));
             if matches!(kind, FileKind::Segment | FileKind::Pack) && !gone {
                 let path = dir.join(id.file_name(*kind));
@@ -140,7 +142,7 @@ impl Salvage {
             let file = fs.open(&path, Access::Read).context("open", &path)?;
             salvage.survey_table(&path, &file, whose)?;
         }
-        salvage.known = salvage.last;
+        salvage.known = salvage.known.max(salvage.last);
         if let Some(state) = &state {
             salvage.find_end(state);
         }
@@ -220,6 +222,8 @@ impl Salvage {
                 {
                     let end = survey.trailer.map_or(survey.frames_end, |_| u64::MAX);
                     self.ends.insert(number, end);
+                    // A frame without changes says which were before it, too.
+                    self.known = self.known.max(survey.next_sequence.saturating_sub(1));
                     self.promise = self.promise.max(survey.promise);
                 }
                 survey.common
@@ -248,7 +252,7 @@ impl Salvage {
     fn find_end(&mut self, state: &State) {
         let files = state.value_files.values().map(|file| file.sequence_last);
         let flushed = state.flushed.values().copied();
-        self.known = files.chain(flushed).chain([self.last]).max().unwrap_or(0);
+        self.known = files.chain(flushed).chain([self.last, self.known]).max().unwrap_or(0);
         let promise = self.promise.max(Position::new(state.promise.0, state.promise.1));
         self.endless = match self.ends.get(&promise.file) {
             // A frame that ends the log, or says how far it is durable, has no change in it: two of them may be all that is missing.
