@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::account::holds_of;
 use super::{Finding, Totals, Verified, Verifier, name_affected};
-use crate::codec::{FileId, FileKind, Holds};
+use crate::codec::{FileId, FileKind, Holds, Part, PartState};
 use crate::env::{Access, Env, Fs};
 use crate::error::IoContext;
 use crate::index::levels::invariants::check_level_order;
@@ -185,8 +185,27 @@ impl StoreVerify<'_> {
             // Nothing says how far the log went: what the index knows behind what is left of it is affected, and what it does not know.
             finding.part.holds = Holds::sequences(self.verifier.last.saturating_add(1), u64::MAX);
         }
+        self.torn_and_owed(state, &finding);
         self.verifier.find(finding);
         Ok(())
+    }
+
+    /// The log should go on behind a place, or is known to have been durable up to one: what is torn in front of it was promised.
+    fn torn_and_owed(&mut self, state: &State, log: &Finding) {
+        let promise = Position::new(state.promise.0, state.promise.1);
+        let owed = |name: &str, part: &Part| {
+            let number = FileId::parse(name).map_or(u64::MAX, |(id, _)| id.number);
+            let before = name == log.file && part.offset < log.part.offset;
+            let named = part.holds.sequences.is_some() && part.holds != log.part.holds;
+            named && (before || Position::new(number, part.offset) < promise)
+        };
+        let owed: Vec<_> =
+            self.verifier.torn.iter().filter(|(name, part)| owed(name, part)).cloned().collect();
+        for (file, part) in owed {
+            let why = part.state.why().unwrap_or_default().to_owned();
+            let part = Part { state: PartState::Damaged(why), ..part };
+            self.verifier.find(Finding { file, check: "log", part });
+        }
     }
 
     fn recovered(&mut self, state: &State) -> Result<()> {

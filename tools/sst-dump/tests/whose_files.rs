@@ -297,3 +297,27 @@ fn the_last_commits_before_a_clean_close_are_reported_when_they_are_lost() {
     let (report, saved) = mended(&path, &dir.path().join("mended"));
     assert_eq!((report.lost, saved), (vec![Lost::Changes(all, all)], all - 1));
 }
+
+#[test]
+fn a_log_that_ends_inside_a_content_names_that_content_and_what_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = Store::builder(&path).packing(Packing::WhenAsked).open().unwrap();
+    for n in 1..=6 {
+        let text = format!("{n} {}", "a text that is long enough to be cut somewhere ".repeat(40));
+        store.put("page", recension::Expect::Any, recension::Draft::new(text)).unwrap();
+    }
+    store.close().unwrap();
+    let segment = files(&path, FileKind::Segment).pop().unwrap();
+    let layout = dump([Path::new("layout"), &segment, Path::new("--json")]);
+    let contents: Vec<_> = layout.json().into_iter().filter(|line| line["kind"] == "content").collect();
+    let last = contents.last().unwrap();
+    let (offset, len) = (last["offset"].as_u64().unwrap(), last["len"].as_u64().unwrap());
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[usize::try_from(offset + len / 2).unwrap()..].fill(0);
+    std::fs::write(&segment, bytes).unwrap();
+    let said = dump([Path::new("verify"), &path, Path::new("--json")]).damage();
+    let named: Vec<_> = said.json().into_iter().filter(|line| line["type"] == "finding").collect();
+    let names = |line: &serde_json::Value| line["kind"] == "content" && line["sequence_first"] == 6;
+    assert!(named.iter().any(names), "{}", said.out);
+}
