@@ -107,7 +107,7 @@ impl Walk<'_> {
     }
 
     /// The contents whose groups start in a stretch of the file, by the locators. `None` if these cannot be read.
-    fn located(&self, from: u64, to: u64) -> Option<Holds> {
+    pub(super) fn located(&self, from: u64, to: u64) -> Option<Holds> {
         let pack = self.pack.as_ref()?;
         let named = || "the contents of a group".to_owned();
         let mut groups = BTreeSet::new();

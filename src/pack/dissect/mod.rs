@@ -222,6 +222,10 @@ impl Walk<'_> {
                 self.next_group(63, end.min(self.out.len.min(HEADER_LEN_MAX as u64 + CHUNK as u64)))?;
             self.header_len = first.unwrap_or(64).min(self.out.len);
             part.len = self.header_len;
+            // Groups that went with it.
+            if let Some(holds) = self.located(0, self.header_len) {
+                part.holds = holds;
+            }
             part.what = self.out.header.as_ref().map(describe).unwrap_or_default();
         }
         self.part(part)

@@ -321,3 +321,32 @@ fn a_log_that_ends_inside_a_content_names_that_content_and_what_follows() {
     let names = |line: &serde_json::Value| line["kind"] == "content" && line["sequence_first"] == 6;
     assert!(named.iter().any(names), "{}", said.out);
 }
+
+#[test]
+fn a_sector_that_held_a_packs_header_and_its_first_group_names_what_was_in_the_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 3000);
+    let store = Store::builder(&sound).open().unwrap();
+    store.pack(&mut Progress::new(&mut go)).unwrap();
+    store.close().unwrap();
+    let groups = |pack: &PathBuf| {
+        let layout = dump([Path::new("layout"), pack, Path::new("--json")]).json();
+        layout.into_iter().filter(|line| line["kind"] == "group").collect::<Vec<_>>()
+    };
+    let pack = files(&sound, FileKind::Pack).into_iter().max_by_key(|pack| groups(pack).len()).unwrap();
+    let groups = groups(&pack);
+    assert!(groups.len() > 1);
+    let first = &groups[0];
+    let mut bytes = std::fs::read(&pack).unwrap();
+    bytes[..usize::try_from(first["offset"].as_u64().unwrap()).unwrap() + 40].fill(0);
+    std::fs::write(&pack, bytes).unwrap();
+    let said = dump([Path::new("verify"), &sound, Path::new("--json")]).damage();
+    let header = said.json().into_iter().find(|line| line["kind"] == "header").unwrap();
+    assert_eq!(
+        (&header["sequence_first"], &header["sequence_last"]),
+        (&first["sequence_first"], &first["sequence_last"]),
+        "{}",
+        said.out
+    );
+    assert!(!header["sequence_first"].is_null(), "{}", said.out);
+}
