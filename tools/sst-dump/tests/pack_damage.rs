@@ -11,7 +11,8 @@ use recension::codec::{FileKind, Part};
 use recension::env::{Env, OsFs};
 use recension::pack::Depth;
 use recension::{
-    CheckDepth, Content, Lost, Progress, RepairMode, RepairReport, Revision, Store, StoreBuilder, repair,
+    CheckDepth, Content, Lost, Packing, Progress, RepairMode, RepairReport, Revision, Store, StoreBuilder,
+    repair,
 };
 use serde_json::Value;
 use sst_dump::file::{Item, walk};
@@ -19,8 +20,9 @@ use support::{copy, dump, files, packed_with, read, small, store};
 
 type Which = (String, u64);
 
+/// Nothing is packed beside a look: the tests take the files as they are.
 fn builder(dir: &Path) -> StoreBuilder {
-    Store::builder(dir).limits(small())
+    Store::builder(dir).limits(small()).packing(Packing::WhenAsked)
 }
 
 /// Everything that a store says of each revision: the revision, its content.

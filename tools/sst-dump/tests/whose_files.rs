@@ -32,7 +32,7 @@ fn mended(from: &Path, into: &Path) -> (RepairReport, u64) {
 }
 
 fn changes(dir: &Path) -> u64 {
-    let store = Store::builder(dir).open().unwrap();
+    let store = Store::builder(dir).packing(Packing::WhenAsked).open().unwrap();
     let changes = store.published();
     store.close().unwrap();
     changes
