@@ -6,26 +6,43 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use recension::codec::FileKind;
+use recension::limits::Limits;
 use recension::log::{SealedSegment, ValueFile};
 use recension::manifest::{State, read_state};
 use recension::model::Address;
-use recension_fuzz::image;
+use recension::sim::SimEnv;
+use recension::{Draft, Expect, Packing, Store};
 
-static STATE: LazyLock<Arc<State>> =
-    LazyLock::new(|| read_state(&image().machine().env(), Path::new("/store")).expect("a manifest"));
+/// A store of sealed segments, in which nothing becomes a pack; and what its manifest says.
+static SEALED: LazyLock<(SimEnv, Arc<State>)> = LazyLock::new(|| {
+    let machine = SimEnv::new(11);
+    let builder = Store::builder("/store").env(machine.env()).limits(Limits::TINY);
+    let store = builder.packing(Packing::WhenAsked).open().expect("a store");
+    for n in 0..60 {
+        let text = format!("edit {n}, {}", "some words that repeat, ".repeat(n % 7));
+        let draft = Draft::new(text).author("ann").comment(format!("comment {}", n % 3));
+        let draft = draft.slot("notes", Some("a slot".into()));
+        store.put(format!("page {}", n % 4), Expect::Any, draft).expect("written");
+    }
+    store.close().expect("closed");
+    let state = read_state(&machine.env(), Path::new("/store")).expect("a manifest");
+    (machine, state)
+});
 
 fuzz_target!(|data: &[u8]| {
     let Some((which, edits)) = data.split_first() else { return };
-    let segments: Vec<_> = STATE.value_files.values().collect();
+    let (store, state) = &*SEALED;
+    let segments: Vec<_> = state.value_files.values().filter(|info| info.kind == FileKind::Segment).collect();
+    assert!(!segments.is_empty(), "there are sealed segments");
     let Some(info) = segments.get(usize::from(*which) % segments.len().max(1)) else { return };
     let name = format!("/store/{}", info.id.file_name(FileKind::Segment));
-    let mut bytes = image().0[&name].clone();
+    let mut bytes = store.fs.read_file(&name).expect("a segment");
     recension_fuzz::edit(&mut bytes, edits);
-    let machine = recension::sim::SimEnv::new(1);
+    let machine = SimEnv::new(1);
     machine.fs.write_file(&name, &bytes).expect("room");
     let mut info = (*info).clone();
     info.len = bytes.len() as u64;
-    let Ok(segment) = SealedSegment::open(&*machine.env().fs, Path::new(&name), &info, &STATE.store, None)
+    let Ok(segment) = SealedSegment::open(&*machine.env().fs, Path::new(&name), &info, &state.store, None)
     else {
         return;
     };
