@@ -8,9 +8,12 @@ pub(super) fn edits(state: &State) -> Vec<Edit> {
     let mut edits = vec![
         Edit::NextFile(state.next_file),
         Edit::Epoch(state.epoch),
-        Edit::Incarnation(state.incarnation),
         Edit::SetPromise { file: state.promise.0, offset: state.promise.1 },
     ];
+    // One that nobody gave is none, here as there.
+    if state.incarnation != 0 {
+        edits.insert(2, Edit::Incarnation(state.incarnation));
+    }
     let flushed = state.flushed.iter();
     edits.extend(flushed.map(|(&keyspace, &sequence)| Edit::SetFlushed { keyspace, sequence }));
     edits.extend(state.value_files.values().cloned().map(Edit::AddValueFile));
@@ -32,4 +35,18 @@ pub(super) fn payload(edits: &[Edit]) -> Vec<u8> {
         edit.encode(&mut out);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incarnation_that_nobody_gave_is_not_written() {
+        let given = |incarnation| {
+            let edits = edits(&State { incarnation, ..State::default() });
+            edits.into_iter().filter(|edit| matches!(edit, Edit::Incarnation(_))).count()
+        };
+        assert_eq!((given(0), given(7)), (0, 1));
+    }
 }
