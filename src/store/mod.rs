@@ -10,6 +10,7 @@ mod cursor;
 mod draft;
 mod feed;
 mod forget;
+mod forgetting;
 mod grouping;
 mod head_cache;
 mod heads;
@@ -26,6 +27,7 @@ mod packing;
 mod parts;
 mod pipeline;
 mod prepare;
+mod progress;
 mod read;
 mod rebuild;
 mod reclaim;
@@ -45,6 +47,7 @@ mod tail_blocks;
 mod ticket;
 mod transaction;
 mod unpackable;
+mod upkeep;
 mod values;
 mod watch;
 
@@ -65,6 +68,7 @@ pub use live::{LiveChange, LiveChangeKind, LiveChanges};
 pub use maintain::Compaction;
 pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder};
 pub use options::{ByteSize, Options, Packing, TableReads};
+pub use progress::Progress;
 pub use rebuild::{RebuildMode, RebuildReport};
 pub use reclaim::{ErasureReport, HeldFile, HeldRole, Reclaimed, UnknownFile};
 pub use repair::{Lost, RepairMode, RepairReport, repair};
@@ -80,42 +84,6 @@ use inner::Inner;
 use crate::Result;
 use crate::index::EntityRange;
 use crate::model::{Entity, Expect};
-
-/// How far a long operation has come, and whether it should go on.
-pub struct Progress<'a> {
-    callback: Option<&'a mut dyn FnMut(&'static str, u64, u64) -> bool>,
-}
-
-impl<'a> Progress<'a> {
-    /// `callback` gets the name of the step, how much is done, and of how much (0: not known); it answers whether to go on.
-    pub fn new(callback: &'a mut dyn FnMut(&'static str, u64, u64) -> bool) -> Self {
-        Self { callback: Some(callback) }
-    }
-
-    /// Nobody looks, and it goes on to the end.
-    pub fn none() -> Self {
-        Self { callback: None }
-    }
-
-    pub(crate) fn step(&mut self, what: &'static str, done: u64, of: u64) -> Result<()> {
-        match &mut self.callback {
-            Some(callback) => {
-                if callback(what, done, of) {
-                    Ok(())
-                } else {
-                    Err(crate::Error::Cancelled)
-                }
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::fmt::Debug for Progress<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Progress")
-    }
-}
 
 /// An open store. Clones are handles of the same store; it is closed by [`Store::close`] or when the last handle is dropped. A drop does not
 /// wait for background work, which may then keep the store locked for a moment: another process gets `Locked` until it has ended, an opening in
@@ -341,166 +309,6 @@ impl Store {
     /// was restored from a checkpoint and went another way since; `Invalid` if it is one of another store; `Corrupt`, `Io`.
     pub fn resume(&self, cursor: &Cursor) -> Result<Changes> {
         self.inner().resume(cursor)
-    }
-
-    /// Hides fields of revisions from ordinary reads, durably. Reversible.
-    ///
-    /// # Errors
-    /// As for [`Store::put`].
-    pub fn hide(&self, what: Hiding) -> Result<Committed> {
-        self.commit(Batch::new().hide(what)?)
-    }
-
-    /// Shows again what was hidden, durably.
-    ///
-    /// # Errors
-    /// As for [`Store::put`].
-    pub fn show(&self, what: Hiding) -> Result<Committed> {
-        self.commit(Batch::new().show(what)?)
-    }
-
-    /// Destroys fields of revisions, durably. Nothing undoes it: readers get `Forgotten` from now on, on every path, whatever point they read; the
-    /// bytes go in the background. Call it again if it was interrupted: what was done is passed over.
-    ///
-    /// ```
-    /// # use recension::{Content, Draft, Expect, Forgetting, Progress, Store};
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = Store::open(dir.path().join("wiki.db"))?;
-    /// store.put("Main Page", Expect::Absent, Draft::new("a phone number"))?;
-    /// store.put("Main Page", Expect::Head(1), Draft::new("harmless"))?;
-    /// let wanted = Forgetting::revisions("Main Page", 1, 1).actor("oversight").reason("request 7");
-    /// assert_eq!(store.forget(&wanted, &mut Progress::none())?.revisions, 1);
-    /// assert_eq!(store.revision("Main Page", 1)?.unwrap().content()?, Content::Forgotten);
-    /// # Ok::<(), recension::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `Shared` (an `Invalid`) if other revisions have a content that is meant and the call does not say what is to become of them; `Busy` if
-    /// an entity is written to all the time; `Cancelled`; as for [`Store::put`].
-    pub fn forget(&self, forgetting: &Forgetting, progress: &mut Progress<'_>) -> Result<Forgot> {
-        self.inner().forget(forgetting, progress)
-    }
-
-    /// Destroys an entity, its name included, durably. Readers get [`Head::Purged`]; numbers go on where they were if the name is used again
-    /// (with `Expect::Any` or the last number: `Expect::Absent` is a conflict). What is left is a hash of the name, keyed with the
-    /// store's id.
-    ///
-    /// # Errors
-    /// As for [`Store::put`]; `Invalid` if there is nothing to purge.
-    pub fn purge(
-        &self,
-        entity: impl AsRef<[u8]>,
-        expect: Expect,
-        actor: &str,
-        reason: &str,
-    ) -> Result<Committed> {
-        self.inner().purge_entity(entity.as_ref(), expect, actor, reason)
-    }
-
-    /// The last revision number that an entity had when it was last purged; `None` if it never was. Revisions up to there are gone, also
-    /// if the name was used again.
-    ///
-    /// # Errors
-    /// `Corrupt` or `Io` if it cannot be read.
-    pub fn purged(&self, entity: impl AsRef<[u8]>) -> Result<Option<u64>> {
-        Ok(self.inner().purge(entity.as_ref())?.map(|purge| purge.last))
-    }
-
-    /// Forgets what was superseded before a time, keeping so many older versions of each entity, durably.
-    ///
-    /// # Errors
-    /// As for [`Store::forget`], without `Shared`: a content that a kept revision has, too, stays for that.
-    pub fn retain(&self, retention: &Retention, progress: &mut Progress<'_>) -> Result<Forgot> {
-        self.inner().retain(retention, progress)
-    }
-
-    /// Numbers about the store.
-    ///
-    /// # Errors
-    /// `Io` if the directory cannot be listed.
-    pub fn stats(&self) -> Result<Stats> {
-        self.inner().stats()
-    }
-
-    /// Verifies the store: see [`CheckDepth`]. Damage is reported, not an error.
-    ///
-    /// # Errors
-    /// `Cancelled`; `Io` if something cannot be read at all.
-    pub fn check(&self, depth: CheckDepth, progress: &mut Progress<'_>) -> Result<CheckReport> {
-        self.inner().check(depth, progress)
-    }
-
-    /// Writes what is in memory to tables.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn flush(&self) -> Result<()> {
-        self.inner().flush_all()
-    }
-
-    /// Compacts: what is due, or everything.
-    ///
-    /// # Errors
-    /// What the disk says; `Cancelled`.
-    pub fn compact(&self, how: Compaction, progress: &mut Progress<'_>) -> Result<()> {
-        self.inner().compact(how, progress)
-    }
-
-    /// Packs everything written so far: ends the segment that is being written, seals it, and rewrites all segments as packs, in which the
-    /// revisions of an entity are compressed together. Cancelled, it keeps what is done.
-    ///
-    /// # Errors
-    /// What the disk says; `Cancelled`.
-    pub fn pack(&self, progress: &mut Progress<'_>) -> Result<()> {
-        self.inner().pack_all(progress)
-    }
-
-    /// Makes a second, independent store in `to` out of links to this one's files, while this one is in use.
-    ///
-    /// # Errors
-    /// `Invalid` if `to` exists; `Io` where links are not possible.
-    pub fn checkpoint(&self, to: impl AsRef<Path>) -> Result<CheckpointReport> {
-        self.checkpoint_with(to, &mut Progress::new(&mut |_, _, _| true))
-    }
-
-    /// The same with progress. Cancelled, it leaves what it has linked in `to`; that is not a store.
-    ///
-    /// # Errors
-    /// As for [`Store::checkpoint`]; `Cancelled`.
-    pub fn checkpoint_with(
-        &self,
-        to: impl AsRef<Path>,
-        progress: &mut Progress<'_>,
-    ) -> Result<CheckpointReport> {
-        self.inner().checkpoint(to.as_ref(), progress)
-    }
-
-    /// Writes every file anew that holds bytes of what is forgotten, without them: now, and not within [`Options::erase_within`]. Readers and
-    /// writers go on meanwhile. What a reader still has open goes when he is done.
-    ///
-    /// # Errors
-    /// `OutOfSpace` if there is no room for the largest file concerned, `Cancelled`, `Io`. Damaged files are no error: see
-    /// [`Reclaimed::unreadable`].
-    pub fn reclaim(&self, progress: &mut Progress<'_>) -> Result<Reclaimed> {
-        self.inner().reclaim(progress)
-    }
-
-    /// Names each file that still holds bytes of what is forgotten: every file of the directory is looked into, and the checkpoints that were
-    /// made of this store are judged by what was erased when they were made. Works on a store that is open for reading only, too. Other
-    /// copies it knows nothing of, nor of what a disk keeps in its free blocks.
-    ///
-    /// # Errors
-    /// `Cancelled`; `Io` if the directory cannot be listed. What cannot be read is in the report.
-    pub fn erasure_report(&self, progress: &mut Progress<'_>) -> Result<ErasureReport> {
-        self.inner().erasure_report(progress)
-    }
-
-    /// Takes a checkpoint that is not there any more off the list of those that may hold what was forgotten since.
-    ///
-    /// # Errors
-    /// `Invalid` if none at that path is listed, or if it is still there; `Io`.
-    pub fn release_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.inner().release_checkpoint(path.as_ref())
     }
 
     /// The last sequence number that can be read.

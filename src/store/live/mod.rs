@@ -20,23 +20,24 @@
 
 mod cursor;
 mod gate;
+mod shown;
+mod start;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::revision::conceal;
 use super::values::ValueMap;
 use crate::codec::{FileId, FileKind};
 use crate::env::Env;
 use crate::error::IoContext;
-use crate::index::annotations::Visibility;
 use crate::index::levels::IndexView;
-use crate::log::{Change, ChangeIter, Frame, FrameKind, LoggedChange, Position, SegmentHeader};
+use crate::log::{Change, ChangeIter, Frame, FrameKind, Position, SegmentHeader};
 use crate::manifest::State;
 use crate::model::{Annotation, Entity, FieldMask, Fields, Row, Timestamp};
 use crate::{Error, Result};
 use cursor::{Cursor, Link};
 use gate::{Sealed, read_sealed};
+use start::{log_start, value_file_names};
 
 /// How often the log is looked at while nothing comes.
 const POLL: Duration = Duration::from_millis(50);
@@ -395,84 +396,6 @@ impl LiveChanges {
     fn open_cursor(&self, id: FileId) -> Result<Option<(Cursor, SegmentHeader)>> {
         Cursor::open(&*self.env.fs, &self.dir, &self.store, id)
     }
-
-    /// The change without what is hidden.
-    fn shown(&self, logged: LoggedChange) -> Result<LiveChange> {
-        let kind = match logged.change {
-            Change::Annotation(annotation) => {
-                let purge = self.gate.purge(&self.store, annotation.entity.as_bytes())?;
-                match purge.is_some_and(|purge| purge.sequence > logged.sequence) {
-                    true => LiveChangeKind::Purged,
-                    false => LiveChangeKind::Annotation(annotation),
-                }
-            }
-            Change::Revision { entity, row, .. } => self.revision(entity, row)?,
-            Change::Erased { .. } => LiveChangeKind::Purged,
-        };
-        Ok(LiveChange {
-            sequence: logged.sequence,
-            commit_rest: logged.commit_rest,
-            commit_time: Timestamp(logged.commit_time),
-            kind,
-        })
-    }
-}
-
-impl LiveChanges {
-    /// A revision without what is hidden or forgotten.
-    fn revision(&self, entity: Entity, mut row: Row) -> Result<LiveChangeKind> {
-        let seen = self.gate.visibility(&self.store, &entity, row.number)?;
-        if seen.purged {
-            return Ok(LiveChangeKind::Purged);
-        }
-        let mut fields = Fields::decode(&row.cold).map_err(|bad| {
-            Error::malformed(&self.dir, 0, bad, format!("metadata of revision {} of {entity}", row.number))
-        })?;
-        if !seen.is_full() {
-            conceal(&mut fields, seen);
-            row.cold = fields.encode().into();
-            if let Some(content) =
-                row.content.as_mut().filter(|_| seen.withheld().contains(FieldMask::CONTENT))
-            {
-                // A piece of the digest.
-                content.tag = 0;
-            }
-        }
-        fields.resolve(row.sequence);
-        let Visibility { hidden, forgotten, .. } = seen;
-        Ok(LiveChangeKind::Revision {
-            entity,
-            row: Box::new(row),
-            fields: Box::new(fields),
-            hidden,
-            forgotten,
-        })
-    }
-}
-
-/// What the first segment behind the sealed ones follows.
-fn log_start(state: &State) -> Link {
-    let segments = state.value_files.values().filter(|info| info.kind == FileKind::Segment);
-    let sealed = segments.max_by_key(|info| info.sequence_last).map(|info| Link {
-        id: info.id,
-        sequence: info.sequence_last,
-        checksum: info.last_checksum,
-    });
-    let packed =
-        state.packed_end.map(|end| Link { id: end.id, sequence: end.sequence, checksum: end.checksum });
-    let none = Link { id: FileId { epoch: 0, number: 0 }, sequence: 0, checksum: 0 };
-    sealed.into_iter().chain(packed).max_by_key(|link| link.sequence).unwrap_or(none)
-}
-
-/// The names of segments and packs.
-fn value_file_names(env: &Env, dir: &Path) -> Result<Vec<String>> {
-    let entries = env.fs.read_dir(dir).context("list", dir)?;
-    let kinds = [FileKind::Segment, FileKind::Pack];
-    let named = |name: &str| FileId::parse(name).is_some_and(|(_, kind)| kinds.contains(&kind));
-    let mut names: Vec<String> =
-        entries.into_iter().map(|entry| entry.name).filter(|name| named(name)).collect();
-    names.sort_unstable();
-    Ok(names)
 }
 
 impl std::fmt::Debug for LiveChanges {

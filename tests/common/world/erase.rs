@@ -8,7 +8,7 @@ use recension::{
 };
 
 use super::super::model::{Change, Model, Seen, What};
-use super::super::op::Erase;
+use super::super::op::{Erase, Wants};
 use super::super::plan::Planned;
 use super::{World, expect};
 use recension::AnnotationKind;
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    fn purge(&mut self, entity: u8, wants: super::Wants) {
+    fn purge(&mut self, entity: u8, wants: Wants) {
         let entity = self.name(entity);
         let state = self.model.head_state(&entity);
         let expected = expect(wants, state.number());
