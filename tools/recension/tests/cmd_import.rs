@@ -103,13 +103,15 @@ fn mediawiki_dumps_come_back_from_an_export_of_xml() {
 }
 
 #[test]
-fn mwxml_reads_the_same_texts_and_hashes_from_an_export_as_from_the_dump() {
+fn mwxml_reads_the_same_texts_and_hashes_from_an_export_as_are_in_the_dump() {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../check-mwxml");
     let dumps = [
         "webplatform-0.11.xml.bz2",
         "wdtk-sample-daily-dump-20140220.xml.gz",
         "wdtk-mock-dump.xml",
         "hostile.xml",
+        "wikidata-entities.json.zst",
+        "wikidata-sample-2015.json.gz",
     ];
     let mut command = std::process::Command::new("python3");
     command.arg(script).arg(env!("CARGO_BIN_EXE_recension")).args(dumps.map(data));

@@ -210,5 +210,5 @@ fn site_info(store: &Store) -> Outcome<SiteInfo> {
     let content = kept.map(|revision| revision.content()).transpose()?;
     let json = content.as_ref().and_then(|content| content.bytes());
     let json = json.and_then(|bytes| std::str::from_utf8(bytes).ok());
-    Ok(json.and_then(SiteInfo::from_json).unwrap_or_default())
+    Ok(json.and_then(SiteInfo::from_json).unwrap_or_default().or_of_a_store())
 }

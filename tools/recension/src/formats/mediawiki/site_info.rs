@@ -70,6 +70,17 @@ impl SiteInfo {
         })
     }
 
+    /// Itself; or, if it says nothing of a wiki, what is true of any store. The schema does without, readers of dumps (`mwxml` for one) do not.
+    #[must_use]
+    pub fn or_of_a_store(self) -> Self {
+        if self.elements().iter().any(|(_, text)| text.is_some()) || !self.namespaces.is_empty() {
+            return self;
+        }
+        let case = "case-sensitive".to_owned();
+        let main = Namespace { key: "0".into(), case: case.clone(), name: String::new() };
+        Self { generator: Some("Recension".into()), case: Some(case), namespaces: vec![main], ..self }
+    }
+
     fn fields(&self) -> [(&'static str, &Option<String>); 7] {
         [
             ("version", &self.version),
