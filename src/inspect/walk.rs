@@ -220,6 +220,7 @@ fn manifest(
         ("checkpoints", state.holders.len() as u64),
         ("promise_file", state.promise.0),
         ("promise_offset", state.promise.1),
+        ("promise_sequence", state.promise_sequence),
     ];
     facts.extend(numbers.map(|(name, n)| (name, Fact::Number(n))));
     for (keyspace, sequence) in &state.flushed {

@@ -117,13 +117,16 @@ impl Applier<'_> {
                 *flushed = *sequence;
                 self.applied.touched.keyspaces.insert(*keyspace);
             }
-            Edit::SetPromise { file, offset } => {
+            Edit::SetPromise { file, offset, sequence } => {
                 let (old_file, old_offset) = self.state.promise;
                 forward(Rule::PromiseForward, "the promise's file", old_file, *file)?;
                 if *file == old_file {
                     forward(Rule::PromiseForward, "the promise's offset", old_offset, *offset)?;
                 }
+                let old = self.state.promise_sequence;
+                forward(Rule::PromiseForward, "the last change that is promised", old, *sequence)?;
                 self.state.promise = (*file, *offset);
+                self.state.promise_sequence = *sequence;
             }
             Edit::NextFile(number) => {
                 forward(Rule::NumberForward, "the next file number", self.state.next_file, *number)?;

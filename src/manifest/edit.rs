@@ -16,7 +16,7 @@
 //! | 0x44 | RemoveValueFile | file |
 //! | 0x45 | SetLive         | file, live bytes |
 //! | 0x46 | SetFlushed      | keyspace, sequence |
-//! | 0x47 | SetPromise      | file number, offset |
+//! | 0x47 | SetPromise      | file number, offset, sequence |
 //! | 0x48 | NextFile        | number |
 //! | 0x49 | Intent          | file, kind |
 //! | 0x4a | IntentDone      | file |
@@ -96,6 +96,8 @@ pub enum Edit {
         file: u64,
         /// Offset in it.
         offset: u64,
+        /// The last change in front of it: so nobody has to guess what is lost with the log's end.
+        sequence: u64,
     },
     /// All file numbers below are reserved.
     NextFile(u64),
@@ -217,9 +219,10 @@ impl Edit {
                 put_varint(out, u64::from(*keyspace));
                 put_varint(out, *sequence);
             }
-            Self::SetPromise { file, offset } => {
+            Self::SetPromise { file, offset, sequence } => {
                 put_varint(out, *file);
                 put_varint(out, *offset);
+                put_varint(out, *sequence);
             }
             Self::NextFile(number) | Self::Incarnation(number) | Self::Epoch(number) => {
                 put_varint(out, *number);
@@ -282,7 +285,11 @@ impl Edit {
             0x44 => Self::RemoveValueFile(file(r)?),
             0x45 => Self::SetLive { id: file(r)?, live_bytes: r.varint("live bytes")? },
             0x46 => Self::SetFlushed { keyspace: keyspace(r)?, sequence: r.varint("a sequence number")? },
-            0x47 => Self::SetPromise { file: r.varint("a file number")?, offset: r.varint("an offset")? },
+            0x47 => Self::SetPromise {
+                file: r.varint("a file number")?,
+                offset: r.varint("an offset")?,
+                sequence: r.varint("a sequence number")?,
+            },
             0x48 => Self::NextFile(r.varint("a file number")?),
             0x49 => Self::Intent { id: file(r)?, kind: kind(r)? },
             0x4a => Self::IntentDone(file(r)?),

@@ -84,7 +84,7 @@ fn shapes(tag: u64) -> (&'static str, Shapes) {
         0x44 => ("RemoveValueFile", FILE),
         0x45 => ("SetLive", &[(Varint, "file: epoch"), (Varint, "file: number"), (Varint, "live bytes")]),
         0x46 => ("SetFlushed", &[(Varint, "keyspace"), (Varint, "sequence")]),
-        0x47 => ("SetPromise", &[(Varint, "file number"), (Varint, "offset")]),
+        0x47 => ("SetPromise", &[(Varint, "file number"), (Varint, "offset"), (Varint, "sequence")]),
         0x48 => ("NextFile", &[(Varint, "file number")]),
         0x49 => ("Intent", FILE_AND_KIND),
         0x4a => ("IntentDone", FILE),

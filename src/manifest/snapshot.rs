@@ -8,7 +8,7 @@ pub(super) fn edits(state: &State) -> Vec<Edit> {
     let mut edits = vec![
         Edit::NextFile(state.next_file),
         Edit::Epoch(state.epoch),
-        Edit::SetPromise { file: state.promise.0, offset: state.promise.1 },
+        Edit::SetPromise { file: state.promise.0, offset: state.promise.1, sequence: state.promise_sequence },
     ];
     // One that nobody gave is none, here as there.
     if state.incarnation != 0 {

@@ -152,6 +152,8 @@ pub struct State {
     pub flushed: BTreeMap<u16, u64>,
     /// The log was known to be durable up to here when this was written: (file number, offset).
     pub promise: (u64, u64),
+    /// The last change in front of that.
+    pub promise_sequence: u64,
     /// Files that a job has announced and not yet installed: removed at the next open.
     pub intents: BTreeMap<FileId, FileKind>,
     /// Files that were removed from this store and may still be in the directory (a reader has them open, or the process ended

@@ -146,7 +146,7 @@ fn plan(env: &Env, dir: &Path) -> Result<(State, RebuildReport)> {
     };
     let known = old.as_ref().map_or(0, |old| {
         let files = old.value_files.values().map(|file| file.sequence_last);
-        files.chain(old.flushed.values().copied()).max().unwrap_or(0)
+        files.chain(old.flushed.values().copied()).chain([old.promise_sequence]).max().unwrap_or(0)
     });
     if log.sequence < known {
         let affected = format!("changes {} to {known}", log.sequence.saturating_add(1));

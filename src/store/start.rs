@@ -373,9 +373,10 @@ impl Inner {
 
     /// Gives back the space behind the last frame, and has the manifest say where that ends.
     fn trim(&self) -> Result<()> {
-        let (segment, end, has_changes) = {
+        let (segment, end, sequence, has_changes) = {
             let log = self.log.lock();
-            (log.segment.clone(), log.end, log.last_sequence > log.active.header().predecessor_sequence)
+            let has_changes = log.last_sequence > log.active.header().predecessor_sequence;
+            (log.segment.clone(), log.end, log.last_sequence, has_changes)
         };
         segment.file.set_len(end).context("trim", &segment.path)?;
         segment.file.sync_data().context("sync", &segment.path)?;
@@ -383,7 +384,7 @@ impl Inner {
         if has_changes && self.manifest.state().promise != promise {
             // Nothing in the log speaks for its own end: were the file cut short later, the rest would look like a torn tail.
             // (Without changes there is nothing to lose, and the segment may be left over and removed.)
-            let promise = Edit::SetPromise { file: promise.0, offset: promise.1 };
+            let promise = Edit::SetPromise { file: promise.0, offset: promise.1, sequence };
             self.with_reserve(|| self.manifest.commit(vec![promise.clone()]))?;
         }
         Ok(())

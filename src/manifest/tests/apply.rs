@@ -42,8 +42,10 @@ fn a_file_number_must_be_reserved() {
 fn numbers_and_marks_never_go_back() {
     let disk = Disk::new();
     let manifest = create(&disk);
-    let promise = |file, offset| Edit::SetPromise { file, offset };
+    let promise = |file, offset| Edit::SetPromise { file, offset, sequence: 7 };
     manifest.commit(vec![flushed(10), promise(5, 100), Edit::Epoch(3)]).unwrap();
+    let fewer = Edit::SetPromise { file: 5, offset: 200, sequence: 6 };
+    assert_eq!(refused(&manifest, vec![fewer]), "promise-forward");
     assert_eq!(refused(&manifest, vec![Edit::NextFile(2)]), "number-forward");
     assert_eq!(refused(&manifest, vec![Edit::Epoch(2)]), "number-forward");
     assert_eq!(refused(&manifest, vec![Edit::Incarnation(0)]), "number-forward");

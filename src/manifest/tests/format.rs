@@ -24,7 +24,7 @@ fn history() -> Vec<Vec<Edit>> {
             Edit::AddTable(plain),
             flushed(9),
             Edit::SetFlushed { keyspace: 1, sequence: 9 },
-            Edit::SetPromise { file: 3, offset: 4096 },
+            Edit::SetPromise { file: 3, offset: 4096, sequence: 77 },
         ],
         vec![
             Edit::SetLive { id: id(3), live_bytes: 5 },
@@ -132,7 +132,7 @@ fn the_format_is_that_of_the_golden_file() {
     assert_eq!(state.holders, [Holder { path: "/backup/ä".into(), sequence: 9, erased_up_to: 4, made: -1 }]);
     assert_eq!(state.options["view.links"], "mark");
     assert_eq!(state.kept, [(0x3f, Bytes::from_static(b"later"))]);
-    assert_eq!(state.promise, (3, 4096));
+    assert_eq!((state.promise, state.promise_sequence), ((3, 4096), 77));
 }
 
 #[test]

@@ -94,8 +94,8 @@ fn edits(manifest: &Manifest, step: Step) -> Vec<Edit> {
             })]
         }
         Step::Promise(more) => {
-            let (file, offset) = state.promise;
-            vec![Edit::SetPromise { file: file + more % 2, offset: offset + more }]
+            let ((file, offset), sequence) = (state.promise, state.promise_sequence + more % 3);
+            vec![Edit::SetPromise { file: file + more % 2, offset: offset + more, sequence }]
         }
         Step::Kept(tag, body) => vec![Edit::Unknown { tag: tag.into(), body: body.into() }],
         Step::Epoch => vec![Edit::Epoch(state.epoch + 1), Edit::Incarnation(state.incarnation ^ 0x55)],
@@ -143,7 +143,7 @@ proptest! {
                 4 => Edit::RemoveValueFile(id(a)),
                 5 => Edit::SetLive { id: id(a), live_bytes: b * 1000 },
                 6 => flushed(a),
-                7 => Edit::SetPromise { file: a, offset: b },
+                7 => Edit::SetPromise { file: a, offset: b, sequence: c },
                 8 => Edit::Intent { id: id(a), kind: FileKind::RevisionTable },
                 9 => Edit::IntentDone(id(a)),
                 10 => Edit::Deleted(id(a)),

@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use recension::codec::FileKind;
-use recension::{Batch, Compaction, Draft, Expect, Forgetting, Packing, Progress, Store};
+use recension::{Batch, Compaction, Draft, Expect, Forgetting, Progress, Store};
 use serde_json::Value;
 use support::{dump, files, store};
 
@@ -24,7 +24,7 @@ fn json(args: &[&str], path: &Path) -> Vec<Value> {
 /// A file of each kind: segments with groups, sealed and not, packs, tables, the manifest.
 fn samples(dir: &Path) -> Vec<PathBuf> {
     let sound = store(dir, 700);
-    let open = Store::builder(&sound).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let open = support::open(&sound);
     let mut batch = Batch::new();
     for n in 1..=8_u64 {
         let expect = if n == 1 { Expect::Absent } else { Expect::Head(n - 1) };
@@ -94,7 +94,7 @@ fn every_byte_of_every_kind_of_file_stands_under_the_name_of_its_field() {
 fn space_adds_up_to_what_stats_and_the_disk_say() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let open = || Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let open = || support::open(&path);
     let store = open();
     support::fill(&store, 700);
     store.pack(&mut Progress::new(&mut go)).unwrap();
@@ -166,7 +166,7 @@ fn space_adds_up_to_what_stats_and_the_disk_say() {
 fn tables_and_packs_say_up_to_where_the_forgotten_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let store = support::open(&path);
     support::fill(&store, 100);
     store.forget(&Forgetting::revisions("page 1", 1, 2), &mut Progress::new(&mut go)).unwrap();
     let forgotten = store.published();
@@ -199,7 +199,7 @@ fn tables_and_packs_say_up_to_where_the_forgotten_is_left_out() {
 fn properties_have_histograms_of_revisions_sizes_ages_groups_and_ratios_packed_or_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let store = support::open(&path);
     support::fill(&store, 400);
     let revisions = |lines: &[Value]| {
         let of = lines.iter().find(|line| line["name"] == "revisions of an entity, in a file").unwrap();

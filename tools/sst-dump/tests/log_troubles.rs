@@ -6,9 +6,9 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use recension::codec::FileKind;
-use recension::{Batch, Draft, Durability, Expect, Packing, Store};
+use recension::{Batch, Draft, Durability, Expect};
 use serde_json::Value;
-use support::{Said, copy, dump, files};
+use support::{Said, copy, dump, files, open};
 
 /// A closed store of several sealed segments and one that is written to.
 fn segments(dir: &Path) -> PathBuf {
@@ -18,10 +18,6 @@ fn segments(dir: &Path) -> PathBuf {
     store.close().unwrap();
     assert!(files(&path, FileKind::Segment).len() > 3);
     path
-}
-
-fn open(path: &Path) -> Store {
-    Store::builder(path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap()
 }
 
 fn log(dir: &Path) -> Said {

@@ -10,24 +10,16 @@ use std::path::{Path, PathBuf};
 use recension::codec::{FileKind, Part};
 use recension::env::{Env, OsFs};
 use recension::pack::Depth;
-use recension::{
-    CheckDepth, Content, Lost, Packing, Progress, RepairMode, RepairReport, Revision, Store, StoreBuilder,
-    repair,
-};
+use recension::{CheckDepth, Content, Lost, Progress, RepairMode, RepairReport, Revision, repair};
 use serde_json::Value;
 use sst_dump::file::{Item, walk};
-use support::{copy, dump, files, packed_with, read, small, store};
+use support::{copy, dump, files, open, packed_with, read, store};
 
 type Which = (String, u64);
 
-/// Nothing is packed beside a look: the tests take the files as they are.
-fn builder(dir: &Path) -> StoreBuilder {
-    Store::builder(dir).limits(small()).packing(Packing::WhenAsked)
-}
-
 /// Everything that a store says of each revision: the revision, its content.
 fn told(dir: &Path) -> BTreeMap<Which, (String, String)> {
-    let store = builder(dir).open().unwrap();
+    let store = open(dir);
     let mut all = BTreeMap::new();
     for head in store.prefix("") {
         let entity = head.unwrap().revision().unwrap().entity().clone();
@@ -152,7 +144,7 @@ impl Trial {
         let applied = mend(&damaged, &into, RepairMode::Apply);
         assert_eq!(applied, report, "{what}: the dry run said what would happen");
 
-        let store = builder(&into).open().unwrap();
+        let store = open(&into);
         let check = store.check(CheckDepth::Deep, &mut Progress::new(&mut |_, _, _| true)).unwrap();
         assert_eq!(check.findings, [], "{what}");
         store.close().unwrap();

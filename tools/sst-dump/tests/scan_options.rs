@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use recension::codec::FileKind;
-use recension::{Batch, Draft, Expect, Packing, Progress, Store};
+use recension::{Batch, Draft, Expect, Progress};
 use serde_json::Value;
 use support::{Said, dump, files};
 
@@ -17,7 +17,7 @@ fn text(entity: &str, n: u64) -> String {
 /// A store whose log holds groups: several revisions of an entity in a commit. Packed on demand.
 fn grouped(dir: &Path, packed: bool) -> PathBuf {
     let path = dir.join(if packed { "packed" } else { "grouped" });
-    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let store = support::open(&path);
     for (entity, count) in [("alpha", 6), ("beta", 5), ("gamma/one", 6), ("gamma/two", 1)] {
         let mut batch = Batch::new();
         for n in 1..=count {

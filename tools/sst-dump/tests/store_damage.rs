@@ -229,6 +229,7 @@ fn a_live_store_can_be_looked_at_while_it_is_written_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("live");
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    // It packs beside the writer, as a store does.
     let store = recension::Store::builder(&path).limits(support::small()).open().unwrap();
     support::fill(&store, 50);
     let writer = std::thread::spawn({
@@ -338,7 +339,7 @@ fn a_file_that_is_announced_and_not_whole_yet_is_no_damage() {
 fn contents_that_are_not_all_written_yet_are_no_damage_unless_somebody_was_promised_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let store = recension::Store::builder(&path).limits(support::small()).open().unwrap();
+    let store = support::open(&path);
     support::fill(&store, 40);
     let segment = files(&path, FileKind::Segment).pop().unwrap();
     let parts = dump([Path::new("layout"), &segment, Path::new("--json")]).ok().json();

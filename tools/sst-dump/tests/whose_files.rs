@@ -158,7 +158,7 @@ fn a_sound_end_of_the_log_is_not_reported_as_lost() {
 fn what_is_forgotten_is_not_reported_as_lost_when_its_digest_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let builder = || Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked);
+    let builder = || support::builder(&path);
     let open = builder().open().unwrap();
     support::fill(&open, 100);
     open.forget(&Forgetting::revisions("page 1", 1, 2), &mut Progress::new(&mut go)).unwrap();
@@ -191,7 +191,7 @@ fn a_missing_table_is_damage_and_not_the_work_of_a_writer() {
 fn what_is_forgotten_or_purged_on_one_side_only_is_no_difference() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let store = support::open(&path);
     support::fill(&store, 100);
     store.flush().unwrap();
     store.forget(&Forgetting::revisions("page 1", 1, 2), &mut Progress::new(&mut go)).unwrap();
@@ -217,7 +217,7 @@ fn what_is_forgotten_or_purged_on_one_side_only_is_no_difference() {
 fn what_was_packed_without_the_forgotten_is_no_difference_to_an_older_index() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let store = support::open(&path);
     support::fill(&store, 100);
     store.flush().unwrap();
     store.forget(&Forgetting::revisions("page 1", 1, 2), &mut Progress::new(&mut go)).unwrap();
@@ -234,7 +234,7 @@ fn what_was_packed_without_the_forgotten_is_no_difference_to_an_older_index() {
 fn a_content_is_damaged_and_not_torn_if_a_frame_behind_a_hole_says_that_it_was_durable() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let store = support::open(&path);
     support::fill(&store, 60);
     store.close().unwrap();
     let segment = files(&path, FileKind::Segment).pop().unwrap();
@@ -283,7 +283,7 @@ fn a_pack_whose_installation_the_manifest_lost_is_saved_all_the_same() {
 fn the_last_commits_before_a_clean_close_are_reported_when_they_are_lost() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let store = Store::builder(&path).limits(support::small()).packing(Packing::WhenAsked).open().unwrap();
+    let store = support::open(&path);
     support::fill(&store, 40);
     let all = store.published();
     store.close().unwrap();
@@ -296,6 +296,52 @@ fn the_last_commits_before_a_clean_close_are_reported_when_they_are_lost() {
     flip(&segment, last["offset"].as_u64().unwrap() + 40, 1);
     let (report, saved) = mended(&path, &dir.path().join("mended"));
     assert_eq!((report.lost, saved), (vec![Lost::Changes(all, all)], all - 1));
+}
+
+/// A store whose log ends with a commit that has as few bytes as there can be and that no table has, behind it `closes` marks of a clean close.
+fn with_a_tiny_last_commit(dir: &Path, closes: usize) -> (PathBuf, u64) {
+    let store = support::open(dir);
+    support::fill(&store, 40);
+    store.flush().unwrap();
+    store.put("p", recension::Expect::Any, recension::Draft::tombstone()).unwrap();
+    let all = store.published();
+    store.close().unwrap();
+    for _ in 1..closes {
+        support::open(dir).close().unwrap();
+    }
+    (files(dir, FileKind::Segment).pop().unwrap(), all)
+}
+
+#[test]
+fn a_tiny_commit_that_is_lost_with_the_end_of_the_log_is_reported_and_frames_without_changes_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    for closes in 1..=4 {
+        let path = dir.path().join(format!("s{closes}"));
+        let (segment, all) = with_a_tiny_last_commit(&path, closes);
+        let parts = dump([Path::new("layout"), &segment, Path::new("--json")]).ok().json();
+        let commit = parts.iter().rfind(|part| part["kind"] == "commit").unwrap();
+        let number = |name: &str| commit[name].as_u64().unwrap();
+        let (at, len) = (number("offset"), number("len"));
+        let whole = support::read(&segment);
+        // Whatever stands in its place: nothing, zeros up to where the log was durable, or damage.
+        let cut = |keep: u64| whole[..keep as usize].to_vec();
+        let zeros = |keep: u64| [cut(keep), vec![0; whole.len() - keep as usize]].concat();
+        for (name, bytes, lost) in [
+            ("cut", cut(at), true),
+            ("zeros", zeros(at), true),
+            ("marks-cut", cut(at + len), false),
+            ("marks-zeros", zeros(at + len), false),
+        ] {
+            std::fs::write(&segment, bytes).unwrap();
+            let (report, saved) = mended(&path, &dir.path().join(format!("{name}{closes}")));
+            let expected = match lost {
+                true => vec![Lost::Changes(all, all), Lost::Changes(all + 1, u64::MAX)],
+                false => Vec::new(),
+            };
+            assert_eq!(report.lost, expected, "{name}, {closes} marks");
+            assert_eq!(saved, all - u64::from(lost), "{name}, {closes} marks");
+        }
+    }
 }
 
 #[test]
@@ -326,7 +372,7 @@ fn a_log_that_ends_inside_a_content_names_that_content_and_what_follows() {
 fn a_sector_that_held_a_packs_header_and_its_first_group_names_what_was_in_the_group() {
     let dir = tempfile::tempdir().unwrap();
     let sound = store(dir.path(), 3000);
-    let store = Store::builder(&sound).open().unwrap();
+    let store = support::open(&sound);
     store.pack(&mut Progress::new(&mut go)).unwrap();
     store.close().unwrap();
     let groups = |pack: &PathBuf| {

@@ -16,9 +16,7 @@ use crate::error::IoContext;
 use crate::index::annotations;
 use crate::index::table::{TableItem, dissect_table};
 use crate::inspect::StoreFiles;
-use crate::log::{
-    Change, FRAME_HEADER_LEN, Locator, LoggedChange, Position, SegmentItem, VerifyDepth, dissect_segment,
-};
+use crate::log::{Change, Locator, LoggedChange, Position, SegmentItem, VerifyDepth, dissect_segment};
 use crate::manifest::State;
 use crate::model::{Address, Annotation, AnnotationKind, Entity, FieldMask, Fields};
 use crate::pack::{PackItem, dissect_pack};
@@ -76,9 +74,9 @@ pub(super) struct Salvage {
     known: u64,
     /// The log was durable further than anything shows: changes behind that are lost, nobody knows how many.
     endless: bool,
-    /// How far the log was durable, as the segments say; and where the frames of each segment end.
+    /// How far the log was durable, as the segments say; and where the frames of each segment end, with the change that would be next.
     promise: Position,
-    ends: BTreeMap<u64, u64>,
+    ends: BTreeMap<u64, (u64, u64)>,
     /// The store's id, if any file still says it.
     pub store: Option<[u8; 16]>,
     /// The latest writer epoch.
@@ -221,7 +219,7 @@ impl Salvage {
                         survey.common.map(|it| it.id.number).or(named.map(|(id, _)| id.number))
                 {
                     let end = survey.trailer.map_or(survey.frames_end, |_| u64::MAX);
-                    self.ends.insert(number, end);
+                    self.ends.insert(number, (end, survey.next_sequence));
                     // A frame without changes says which were before it, too.
                     self.known = self.known.max(survey.next_sequence.saturating_sub(1));
                     self.promise = self.promise.max(survey.promise);
@@ -252,11 +250,14 @@ impl Salvage {
     fn find_end(&mut self, state: &State) {
         let files = state.value_files.values().map(|file| file.sequence_last);
         let flushed = state.flushed.values().copied();
-        self.known = files.chain(flushed).chain([self.last, self.known]).max().unwrap_or(0);
-        let promise = self.promise.max(Position::new(state.promise.0, state.promise.1));
+        let promised = state.promise_sequence;
+        self.known = files.chain(flushed).chain([self.last, self.known, promised]).max().unwrap_or(0);
+        let told = Position::new(state.promise.0, state.promise.1);
+        let promise = self.promise.max(told);
         self.endless = match self.ends.get(&promise.file) {
-            // A frame that ends the log, or says how far it is durable, has no change in it: two of them may be all that is missing.
-            Some(end) => promise.offset > end.saturating_add(2 * FRAME_HEADER_LEN as u64),
+            // Frames that end the log, or say how far it is durable, have no change in them: nothing is lost with those. Where a change is,
+            // others may have followed it of which nobody knew. (Who says it beside the manifest is a later file, which names its first change.)
+            Some((end, next)) => promise == told && promise.offset > *end && promised >= *next,
             None => {
                 // Packs have later numbers than segments that are still written to.
                 let files = state.value_files.values().filter(|file| file.kind == FileKind::Segment);

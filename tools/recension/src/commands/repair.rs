@@ -35,7 +35,9 @@ pub fn run(args: &RepairArgs, global: &Global, out: &mut Out) -> Outcome {
 
 fn lost_text(lost: &Lost) -> String {
     match lost {
-        Lost::Changes(first, u64::MAX) => format!("the end of the log: changes from {first} on"),
+        Lost::Changes(first, u64::MAX) => {
+            format!("the end of the log: changes from {first} on, if there were any")
+        }
         Lost::Changes(first, last) if first == last => format!("change {first}"),
         Lost::Changes(first, last) => format!("changes {first} to {last}"),
         Lost::Revision(entity, rev) => format!("{} revision {rev}", shown(entity)),

@@ -20,7 +20,9 @@ pub fn edit_text(edit: &Edit) -> String {
         Edit::SetFlushed { keyspace, sequence } => {
             format!("keyspace {keyspace} flushed up to change {sequence}")
         }
-        Edit::SetPromise { file, offset } => format!("log durable up to file {file} byte {offset}"),
+        Edit::SetPromise { file, offset, sequence } => {
+            format!("log durable up to file {file} byte {offset}, change {sequence}")
+        }
         Edit::NextFile(number) => format!("file numbers below {number} are reserved"),
         Edit::Intent { id, kind } => format!("announce {}", id.file_name(*kind)),
         Edit::IntentDone(id) => format!("file {} given up", id.number),

@@ -136,6 +136,7 @@ fn say(state: &State, number: u64, global: &Global, out: &mut Out) -> Outcome {
         said.number("epoch", state.epoch).number("next_file", state.next_file);
         said.number("flushed", flushed(0)).number("flushed_annotations", flushed(1));
         said.number("promise_file", state.promise.0).number("promise_offset", state.promise.1);
+        said.number("promise_sequence", state.promise_sequence);
         said.number("tables", state.tables.len() as u64).number("table_bytes", tables);
         said.number("value_files", state.value_files.len() as u64);
         said.number("segment_bytes", bytes(FileKind::Segment)).number("pack_bytes", bytes(FileKind::Pack));
@@ -161,7 +162,13 @@ fn say(state: &State, number: u64, global: &Global, out: &mut Out) -> Outcome {
             ("epoch", state.epoch.to_string()),
             ("next file", state.next_file.to_string()),
             ("flushed", format!("change {}, annotations {}", flushed(0), flushed(1))),
-            ("promise", format!("file {} byte {}", state.promise.0, state.promise.1)),
+            (
+                "promise",
+                format!(
+                    "file {} byte {}, change {}",
+                    state.promise.0, state.promise.1, state.promise_sequence
+                ),
+            ),
             ("tables", format!("{} ({})", state.tables.len(), size(tables))),
             ("segments", size(bytes(FileKind::Segment))),
             ("packs", size(bytes(FileKind::Pack))),

@@ -15,7 +15,7 @@ use recension::limits::Limits;
 use recension::log::SealedSegment;
 use recension::manifest::{State, ValueFileInfo};
 use recension::pack::{PackInput, PackOptions, PackRequest, Rectangle, pack};
-use recension::{Batch, Draft, Durability, Expect, FieldMask, Packing, Progress, Store};
+use recension::{Batch, Draft, Durability, Expect, FieldMask, Packing, Progress, Store, StoreBuilder};
 use serde_json::Value;
 
 /// Limits that make several blocks and segments out of a few hundred revisions.
@@ -28,6 +28,17 @@ pub fn small() -> Limits {
         directory_block_records: 32,
         ..Limits::PRODUCTION
     }
+}
+
+/// Opens a store, or makes one, with small files. It packs when it is asked to: a test that takes the files as they are would find a segment
+/// now and then, and a pack the next time.
+pub fn open(path: &Path) -> Store {
+    builder(path).open().expect("a store")
+}
+
+/// The same, for other options beside.
+pub fn builder(path: &Path) -> StoreBuilder {
+    Store::builder(path).limits(small()).packing(Packing::WhenAsked)
 }
 
 /// The history of the repository's test data: entity, content; `None` for a tombstone.
@@ -74,7 +85,7 @@ fn put(store: &Store, entity: &str, draft: Draft) {
 /// segments.
 pub fn store(dir: &Path, n: usize) -> PathBuf {
     let path = dir.join("s");
-    let store = Store::builder(&path).limits(small()).packing(Packing::WhenAsked).open().expect("a store");
+    let store = open(&path);
     fill(&store, n);
     if n >= 600 {
         store.pack(&mut Progress::new(&mut |_, _, _| true)).expect("packed");

@@ -12,7 +12,7 @@ use recension::{
 
 use super::harm::own;
 use super::survey::{Survey, survey_dir};
-use crate::support::small;
+use crate::support::open;
 
 /// How a store came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn make(path: &Path, source: &Path, shape: Shape) {
 /// The same revisions, in a store of many small files: packs, behind them sealed segments.
 fn copy_small(from: StoreBuilder, path: &Path) {
     let from = from.open().expect("opened");
-    let store = Store::builder(path).limits(small()).packing(Packing::WhenAsked).open().expect("opened");
+    let store = open(path);
     for (at, change) in from.changes(0).expect("a feed").take(COPIED_MAX).enumerate() {
         let ChangeKind::Revision(revision) = change.expect("a change").kind else { continue };
         let draft = match revision.content().expect("content") {

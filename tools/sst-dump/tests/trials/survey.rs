@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use recension::model::Digest;
-use recension::{ChangeKind, Content, Revision, Store, StoreBuilder};
+use recension::{ChangeKind, Content, Packing, Revision, Store, StoreBuilder};
 
 /// Entity and number.
 pub type Which = (Vec<u8>, u64);
@@ -39,7 +39,7 @@ pub fn survey(builder: StoreBuilder) -> Survey {
 }
 
 pub fn survey_dir(dir: &Path) -> Survey {
-    survey(Store::builder(dir))
+    survey(Store::builder(dir).packing(Packing::WhenAsked))
 }
 
 fn of(store: &Store) -> Survey {
