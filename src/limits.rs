@@ -75,6 +75,8 @@ pub struct Limits {
     pub pack_tier_bytes: u64,
     /// A merge must be expected to save so much of what it reads, per cent.
     pub pack_gain_percent: u32,
+    /// So many neighbouring runs of packs are merged although that does not pay; where there are more, merging comes before packing.
+    pub pack_runs: u32,
     /// A part of a merge is ended behind an entity at about this many bytes,
     pub pack_part_bytes: u64,
     /// or this many changes: they bound its memory, about 70 bytes each.
@@ -104,6 +106,7 @@ impl Limits {
         pack_fan_in: 4,
         pack_tier_bytes: 8 << 20,
         pack_gain_percent: 5,
+        pack_runs: 32,
         pack_part_bytes: 512 << 20,
         pack_part_records: 1 << 20,
         manifest_bytes: 1 << 20,
@@ -129,6 +132,7 @@ impl Limits {
         pack_fan_in: 2,
         pack_tier_bytes: 4 << 10,
         pack_gain_percent: 0,
+        pack_runs: 4,
         pack_part_bytes: 6 << 10,
         pack_part_records: 100,
         manifest_bytes: 4 << 10,

@@ -35,6 +35,8 @@ pub const ALL: &[&str] = &[
     "manifest: state taken to a new file",
     "manifest: torn tail cut",
     "manifest: unfinished file removed",
+    "merge: a smaller one before one that is half done",
+    "merge: before segments that wait",
     "merge: more parts to come",
     "merge: part installed",
     "open: clean log continued",

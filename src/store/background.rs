@@ -5,7 +5,7 @@
 //! disk: then the work waits, is tried again, and writers hear of it when they would have to wait for it.
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ pub(crate) struct Background {
     pub(crate) throttled_at: AtomicU64,
     /// Ranges of sequence numbers whose merge would not pay.
     pub(crate) declined: Mutex<BTreeSet<(u64, u64)>>,
-    /// The range of the merge that is being made, and the entities behind which its parts end.
-    pub(crate) part_ends: Mutex<((u64, u64), Vec<Bytes>)>,
+    /// By the range of a merge that is half done, the entities behind which its parts end.
+    pub(crate) part_ends: Mutex<BTreeMap<(u64, u64), Vec<Bytes>>>,
     /// What `stats` counted last of what is forgotten and not erased.
     pub(crate) not_erased: Mutex<Option<Known>>,
     /// Files that could not be written anew without what is forgotten when that was tried last, and why.
@@ -250,7 +250,7 @@ impl Inner {
         }
     }
 
-    /// Queues the packing of sealed segments, one after the other, and then the merging of packs, part by part.
+    /// Queues the packing of sealed segments and the merging of packs, a segment or a part at a time (`turns`).
     pub(crate) fn pack_in_background(self: &Arc<Self>) {
         if self.options.packing == Packing::InBackground {
             self.background.waiting_to_pack.store(self.segments_to_pack().0, Ordering::Relaxed);
@@ -263,7 +263,7 @@ impl Inner {
                         return Ok(());
                     }
                     let cancel = || inner.is_ending();
-                    if inner.pack_one(&cancel)? || inner.merge_one(&cancel)? {
+                    if inner.pack_or_merge(&cancel)? {
                         inner.pack_in_background();
                     }
                     Ok(())

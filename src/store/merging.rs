@@ -13,8 +13,11 @@
 //! 1. A merge goes from the smallest entities to the largest, part by part. Each part is one edit of the manifest: the part is added, and of
 //!    every source the rectangle is cut down to what is left, or it is removed. So no more than a part and what is left of its sources
 //!    takes space twice, and a crash leaves a state that is as good as any.
-//! 2. A merge that is half done is finished before another one begins.
-//! 3. It is done if it pays: if the groups that it fills are expected to save enough of the bytes that it writes. Full groups are copied.
+//! 2. A merge that is half done is finished before another one begins; but where there are many runs (`turns`), smaller ones of a lower tier go first,
+//!    or packs would gather for as long as a large one takes. What is half done is not merged with anything else.
+//! 3. It is done if it pays: if the groups that it fills are expected to save enough of the bytes that it writes. Full groups are copied. `pack_runs`
+//!    neighbours are merged also if it does not pay, each being a file that is kept open, if enough of them are of the largest one's tier: so a
+//!    byte is written anew for that at most once a tier, and a large run not each time small ones have gathered behind it.
 //! 4. Memory is bounded by the changes of a part, and by a sample of the entities where a part must end.
 //! 5. What is damaged or cannot be read is left as it is (`unpackable`).
 
@@ -34,8 +37,6 @@ use super::tables::PinnedFile;
 /// A content that begins a group costs about so much of its length more than one that follows a neighbour: contents alone compress to
 /// about a quarter, with their neighbours to a small part of that.
 const FIRST_OF_GROUP: u64 = 4;
-/// So many times the usual number of runs are merged even if that does not pay: each is a file that is kept open.
-const FILES_MATTER: usize = 8;
 
 /// Value files whose ranges of sequence numbers overlap.
 #[derive(Clone, Debug)]
@@ -120,7 +121,7 @@ impl Inner {
     }
 
     /// Neighbouring runs of packs, as far as nothing else stands between them and they were not found damaged.
-    fn stretches(&self) -> Vec<Vec<Run>> {
+    pub(super) fn stretches(&self) -> Vec<Vec<Run>> {
         let unpackable = self.background.unpackable.lock();
         let mut stretches = vec![Vec::new()];
         for run in self.runs() {
@@ -136,24 +137,29 @@ impl Inner {
     /// What background merging would do next.
     pub(crate) fn next_merge(&self) -> Result<Option<Merge>> {
         let stretches = self.stretches();
-        for run in stretches.iter().flatten() {
-            if !run.unfinished().is_empty() {
-                return Ok(Merge::of(std::slice::from_ref(run), PackOptions::FAST));
-            }
-        }
+        let half_done = stretches.iter().flatten().filter(|run| !run.unfinished().is_empty());
+        let half_done = half_done.min_by_key(|run| self.tier(run));
+        let tiers = match half_done {
+            None => stretches.iter().flatten().map(|run| self.tier(run) + 1).max().unwrap_or(0),
+            Some(run) if self.has_many_runs() => self.tier(run),
+            Some(_) => 0,
+        };
         let fan_in = self.options.limits.pack_fan_in.max(2) as usize;
-        let highest = stretches.iter().flatten().map(|run| self.tier(run)).max().unwrap_or(0);
-        for tier in 0..=highest {
+        for tier in 0..tiers {
+            let fits = |run: &Run| self.tier(run) <= tier && run.unfinished().is_empty();
             for stretch in &stretches {
-                let chunks = stretch.chunk_by(|a, b| self.tier(a) <= tier && self.tier(b) <= tier);
+                let chunks = stretch.chunk_by(|a, b| fits(a) && fits(b));
                 for runs in chunks.filter(|runs| runs.len() >= fan_in) {
-                    if self.pays(runs, fan_in)? {
+                    if self.pays(runs, tier)? {
+                        if half_done.is_some() {
+                            probe!("merge: a smaller one before one that is half done");
+                        }
                         return Ok(Merge::of(runs, PackOptions::FAST));
                     }
                 }
             }
         }
-        Ok(None)
+        Ok(half_done.and_then(|run| Merge::of(std::slice::from_ref(run), PackOptions::FAST)))
     }
 
     /// What is left to do for the best layout of what there is up to a change: to merge everything into one run, then to compress better what was compressed fast.
@@ -196,7 +202,7 @@ impl Inner {
     }
 
     /// Whether the bytes saved are worth the bytes rewritten. A merge that was declined is not thought of again until there are other files.
-    fn pays(&self, runs: &[Run], fan_in: usize) -> Result<bool> {
+    fn pays(&self, runs: &[Run], tier: u32) -> Result<bool> {
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(false) };
         let range = (first.first, last.last);
         if self.background.declined.lock().contains(&range) {
@@ -218,8 +224,11 @@ impl Inner {
         let full = contents.div_ceil(u64::from(self.options.limits.pack_group_contents.max(1)));
         let fewer = groups.saturating_sub(full.max(most));
         let saved = fewer.saturating_mul(raw / contents.max(1) / FIRST_OF_GROUP);
-        let wanted = bytes / 100 * u64::from(self.options.limits.pack_gain_percent);
-        let pays = saved >= wanted || runs.len() >= fan_in * FILES_MATTER;
+        let limits = &self.options.limits;
+        let wanted = bytes / 100 * u64::from(limits.pack_gain_percent);
+        let largest = runs.iter().filter(|run| self.tier(run) == tier).count();
+        let too_many = runs.len() >= limits.pack_runs as usize && largest >= limits.pack_fan_in as usize;
+        let pays = saved >= wanted || too_many;
         if !pays {
             self.background.declined.lock().insert(range);
         }
@@ -319,6 +328,9 @@ impl Inner {
             self.values.store(Arc::new(values.replaced(&sources, rest.chain([entry]))));
         }
         probe!("merge: part installed");
+        if entity_last == merge.entity_last() {
+            self.background.part_ends.lock().remove(&(merge.first, merge.last));
+        }
         if !entity_last.is_empty() {
             probe!("merge: more parts to come");
         }

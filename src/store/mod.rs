@@ -46,6 +46,7 @@ mod tables;
 mod tail_blocks;
 mod ticket;
 mod transaction;
+mod turns;
 mod unpackable;
 mod upkeep;
 mod values;

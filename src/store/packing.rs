@@ -35,8 +35,6 @@ use crate::{Error, Result};
 
 /// A segment becomes a pack of about so much of its size at best.
 const SMALLEST_OF: u64 = 8;
-/// So many segments wait while a merge goes on; at the next one they are packed in between.
-const WAIT_FOR_MERGE: u64 = 2;
 
 impl Inner {
     /// The oldest segment that is to be packed.
@@ -112,29 +110,6 @@ impl Inner {
             self.latching(self.packing_meanwhile(&stop, &|stop| self.merge_part(&merge, stop)))?;
             done = done.saturating_add(1);
         }
-    }
-
-    /// Merges, and packs segments in between if several wait: a merge takes long, and writers would be slowed down for what it holds up. Whoever
-    /// calls this holds the lock for packing.
-    pub(super) fn packing_meanwhile(
-        &self,
-        cancel: &dyn Fn() -> bool,
-        merge: &dyn Fn(&dyn Fn() -> bool) -> Result<()>,
-    ) -> Result<()> {
-        let failed = RefCell::new(None);
-        let stop = || {
-            while self.background.waiting_to_pack.load(Ordering::Relaxed) > WAIT_FOR_MERGE && !cancel() {
-                let Some(segment) = self.next_to_pack() else { break };
-                if let Err(error) = self.pack_segment(&segment, cancel) {
-                    *failed.borrow_mut() = Some(error);
-                    return true;
-                }
-                self.background.waiting_to_pack.store(self.segments_to_pack().0, Ordering::Relaxed);
-            }
-            cancel()
-        };
-        let merged = merge(&stop);
-        failed.into_inner().map_or(merged, Err)
     }
 
     /// Segments that wait to be packed: how many, and their bytes.

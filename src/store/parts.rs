@@ -23,6 +23,8 @@ use crate::{Error, Result};
 
 /// So many entities are kept to find where parts end.
 const SAMPLE: usize = 16 << 10;
+/// So many merges are planned ahead.
+const PLANS: usize = 8;
 
 impl Inner {
     /// The largest entity of the next part: that of the whole merge if it takes all that is left.
@@ -56,15 +58,19 @@ impl Inner {
             ends.iter().find(inside).unwrap_or(&last).clone()
         };
         if !merge.rewrites {
-            let plan = self.background.part_ends.lock();
-            if plan.0 == (merge.first, merge.last) {
-                return Ok(next(&plan.1));
+            if let Some(ends) = self.background.part_ends.lock().get(&(merge.first, merge.last)) {
+                return Ok(next(ends));
             }
         }
-        let ends = self.plan_parts(merge, packs, erasures, (records, bytes), &parts, cancel)?;
+        let ends = self.plan_parts(merge, packs, erasures, bytes, &parts, cancel)?;
         let end = next(&ends);
         if !merge.rewrites {
-            *self.background.part_ends.lock() = ((merge.first, merge.last), ends);
+            let mut plans = self.background.part_ends.lock();
+            // Of merges that are half done at once each is of a lower tier than the one before.
+            if plans.len() >= PLANS {
+                plans.clear();
+            }
+            plans.insert((merge.first, merge.last), ends);
         }
         Ok(end)
     }
@@ -75,7 +81,7 @@ impl Inner {
         merge: &Merge,
         packs: &[(&ValueFileInfo, Arc<Pack>)],
         erasures: &ViewErasures,
-        (records, bytes): (u64, u64),
+        bytes: u64,
         parts: &dyn Fn(u64, u64) -> u64,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Vec<Bytes>> {
@@ -119,12 +125,8 @@ impl Inner {
                 }
             }
         }
-        // Of files that were cut a part is left. (The plan of a merge is made before they are.)
-        let parts = match merge.rewrites {
-            true => parts(left, bytes.saturating_mul(left) / seen.max(1)),
-            false => parts(records, bytes),
-        };
-        let parts = parts.max(1);
+        // Of files that were cut a part is left.
+        let parts = parts(left, bytes.saturating_mul(left) / seen.max(1)).max(1);
         let each = weight.div_ceil(parts).max(1);
         let mut ends: Vec<Bytes> = Vec::new();
         let mut so_far = 0_u64;

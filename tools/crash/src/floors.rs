@@ -31,6 +31,7 @@ const SHARES: &[(&str, f64)] = &[
     ("pack: group of the log copied", 1.0),
     ("log: content of a group from the cache", 4.0),
     ("merge: part installed", 25.0),
+    ("merge: before segments that wait", 2.0),
     ("merge: more parts to come", 6.0),
     ("background: writer slowed down for packing", 1.0),
     ("calls under way with others", 20.0),
