@@ -57,10 +57,10 @@ impl Inner {
             };
             ends.iter().find(inside).unwrap_or(&last).clone()
         };
-        if !merge.rewrites {
-            if let Some(ends) = self.background.part_ends.lock().get(&(merge.first, merge.last)) {
-                return Ok(next(ends));
-            }
+        if !merge.rewrites
+            && let Some(ends) = self.background.part_ends.lock().get(&(merge.first, merge.last))
+        {
+            return Ok(next(ends));
         }
         let ends = self.plan_parts(merge, packs, erasures, bytes, &parts, cancel)?;
         let end = next(&ends);
