@@ -165,7 +165,9 @@ impl Draft {
         self
     }
 
-    /// Makes a retry of this very write answer with the first attempt's revision.
+    /// Makes a retry of this very write answer with the first attempt's revision: if the id is found among the newest 16 revisions of the
+    /// entity, the same write is answered and another one is refused. It is looked for nowhere else, so give every write an id of its own:
+    /// the id of another entity's write is not recognised.
     pub fn request_id(mut self, id: [u8; 16]) -> Self {
         self.fields.request_id = Some(id);
         self
@@ -302,7 +304,8 @@ impl Batch {
         Ok(self)
     }
 
-    /// Makes a retry of this very batch answer with the first attempt's revisions.
+    /// Makes a retry of this very batch answer with the first attempt's revisions. It is looked for as [`Draft::request_id`] says, among the
+    /// revisions of the entities that the batch writes.
     pub fn request_id(mut self, id: [u8; 16]) -> Self {
         self.request_id = Some(id);
         self

@@ -84,7 +84,7 @@ use inner::Inner;
 
 use crate::Result;
 use crate::index::EntityRange;
-use crate::model::{Entity, Expect};
+use crate::model::Expect;
 
 /// An open store. Clones are handles of the same store; it is closed by [`Store::close`] or when the last handle is dropped. A drop does not
 /// wait for background work, which may then keep the store locked for a moment: another process gets `Locked` until it has ended, an opening in
@@ -340,7 +340,7 @@ impl Store {
     ///
     /// # Errors
     /// `Corrupt` or `Io` if it cannot be read.
-    pub fn contains(&self, entity: &Entity) -> Result<bool> {
+    pub fn contains(&self, entity: impl AsRef<[u8]>) -> Result<bool> {
         Ok(matches!(self.head(entity)?, Head::Live(_)))
     }
 }

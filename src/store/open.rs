@@ -118,7 +118,7 @@ impl StoreBuilder {
         self
     }
 
-    /// After how long without a write the last group's promise is written.
+    /// See [`Options::erase_within`].
     pub fn erase_within(mut self, time: std::time::Duration) -> Self {
         self.options.erase_within = time;
         self

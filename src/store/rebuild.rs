@@ -61,7 +61,9 @@ pub struct RebuildReport {
 
 impl StoreBuilder {
     /// Makes manifest and index anew from the segments and packs in the directory; also if there is no manifest any more. Afterwards the store
-    /// answers as before. See [`RebuildMode`].
+    /// answers as before. See [`RebuildMode`]. It takes as long as reading all directories does, tells no progress and is not cancelled: a process that ends in the
+    /// middle leaves the store as it was, or the new manifest, and may do it again. What had been erased is looked for anew: a checkpoint
+    /// made between a rebuild and the next reclaim is named as one that may hold forgotten bytes.
     ///
     /// # Errors
     /// `Corrupt` if value files are missing or damaged: then nothing was changed. `Locked`, `Invalid` if there are no value files,

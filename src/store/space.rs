@@ -3,7 +3,7 @@
 //! The tail segment has a reserved part (`fallocate`), in which frames are placed. When it is used up, whoever needs more extends it
 //! outside the critical section: from 256 KiB doubling up to the segment size, so a small store holds little empty space. A
 //! segment that is reserved to its full size gets a successor prepared in the background: a file with its name synced and its
-//! first step reserved, so that rolling over is a change of state without I/O.
+//! whole length reserved, so that rolling over is a change of state without I/O.
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::path::PathBuf;

@@ -41,7 +41,7 @@ pub struct Stats {
     pub incarnation: u64,
     /// Sealed segments: files and bytes.
     pub segments: (u64, u64),
-    /// The segment being written: bytes used.
+    /// The segment being written: bytes used. In a store that is open for reading only: all segments that are not sealed, as long as they are.
     pub active_segment_bytes: u64,
     /// Packs: files and bytes.
     pub packs: (u64, u64),
@@ -256,6 +256,10 @@ impl Inner {
         for entry in self.list_files(&self.path)? {
             stats.bytes_on_disk = stats.bytes_on_disk.saturating_add(entry.len);
             stats.disk.count(&entry.name, entry.len);
+        }
+        if self.read_only {
+            // Nobody writes here: what there is of the log behind the sealed segments.
+            stats.active_segment_bytes = stats.disk.log.saturating_sub(stats.segments.1);
         }
         for entry in self.list_files(&self.path.join(crate::manifest::LOST_DIR))? {
             add(&mut stats.lost, entry.len);

@@ -41,6 +41,7 @@ pub const ERASURE_TEXT_MAX: usize = 4 << 10;
 
 /// Whether something is done or only counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErasureMode {
     /// It is done. There is no way back.
     #[default]

@@ -28,6 +28,7 @@ pub enum ForgetWhat {
 /// What becomes of a content that other revisions of the entity have, too, because they reuse it or because it is equal. (Equal
 /// contents of *other* entities are found by [`Forgetting::digest`](super::Forgetting::digest).)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Sharing {
     /// Nothing is forgotten: the answer is [`Error::Shared`] and names them.
     #[default]

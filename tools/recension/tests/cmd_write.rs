@@ -196,7 +196,13 @@ fn what_is_hidden_is_not_shown_until_it_is_shown_again() {
         let text = cli.words(command).ok().text();
         assert!(!text.contains("ann") && !text.contains("secret"), "{text}");
     }
-    let line = cli.words("export s").ok().text();
+    let said = cli.words("export s").ok();
+    assert!(
+        said.err.contains("who hid, showed, forgot or purged something, and why (1 change)"),
+        "{}",
+        said.err
+    );
+    let line = said.text();
     assert!(
         line.starts_with(
             r#"{"entity":"A","rev":1,"parent":0,"author_hidden":true,"comment_hidden":true,"hidden":true}"#

@@ -15,8 +15,8 @@ pub use erase::{ErasureReportArgs, ForgetArgs, PurgeArgs, ReclaimArgs, Retention
 pub use values::{ColorChoice, FormatChoice, KeyChoice, Part};
 use values::{parse_expect, parse_range, parse_request_id};
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 conflict, 4 not found, 5 damage found, 6 done with rejects, \
-                          130 interrupted.";
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 conflict, 4 not found, 5 damage found, 6 done with rejects \
+                          or something that is forgotten is still held, 130 interrupted.";
 
 /// Keeps every version of everything: an embedded store of revisions.
 #[derive(Debug, Parser)]
@@ -73,7 +73,7 @@ pub enum Command {
     Stats(StoreArgs),
     /// Verify a store
     Check(CheckArgs),
-    /// Merge tables
+    /// Merge tables and packs: what is due, or everything
     Compact(CompactArgs),
     /// Make a second store out of links to this one's files
     Checkpoint(CheckpointArgs),
@@ -367,7 +367,8 @@ pub struct CheckArgs {
 pub struct CompactArgs {
     /// Directory of the store
     pub store: PathBuf,
-    /// Everything into one level
+    /// The smallest store: all tables into one level, all segments packed, all packs merged and compressed at a high level. Takes minutes for
+    /// gigabytes of contents
     #[arg(long)]
     pub full: bool,
 }

@@ -24,7 +24,7 @@ const REFUSALS_SHOWN: u64 = 20;
 
 pub fn run(args: &ExportArgs, global: &Global, out: &mut Out) -> Outcome {
     let store = open_to_read(&args.store)?;
-    let mut export = Export { args, global, losses: Losses::new(), refused: 0 };
+    let mut export = Export { args, global, losses: Losses::new(), annotations: 0, refused: 0 };
     match (args.format, args.heads) {
         (FormatChoice::Jsonl, false) => export.changes(&store, out)?,
         (FormatChoice::Jsonl, true) => export.heads(&store, out)?,
@@ -39,6 +39,8 @@ struct Export<'a> {
     args: &'a ExportArgs,
     global: &'a Global,
     losses: Losses,
+    /// Changes that hid, showed, forgot or purged something, and are in no format.
+    annotations: u64,
     refused: u64,
 }
 
@@ -60,11 +62,18 @@ impl Export<'_> {
         let mut writer = jsonl::Writer::new(out.writer());
         for change in store.changes(0)? {
             let change = change?;
-            let ChangeKind::Revision(revision) = change.kind else { continue };
-            let end = change.sequence.saturating_add(u64::from(change.commit_rest));
             if matches!(self.args.as_of, Some(AsOf::Sequence(last)) if change.sequence > last) {
                 break;
             }
+            let revision = match change.kind {
+                ChangeKind::Revision(revision) => revision,
+                ChangeKind::Annotation(annotation) => {
+                    self.annotations += u64::from(self.wants(annotation.entity.as_bytes()));
+                    continue;
+                }
+                _ => continue,
+            };
+            let end = change.sequence.saturating_add(u64::from(change.commit_rest));
             if self.wants(revision.entity().as_bytes()) && self.was_there(&revision, end) {
                 let record = record_of(&revision, Contents::Read, &mut self.losses)?;
                 let written = writer.record(&record);
@@ -190,6 +199,19 @@ impl Export<'_> {
         if self.refused > REFUSALS_SHOWN {
             let more = count(self.refused - REFUSALS_SHOWN, "revision", "revisions");
             note(self.global, &format!("not exported: {more} more"));
+        }
+        if self.annotations > 0 {
+            let what = "who hid, showed, forgot or purged something, and why";
+            match self.global.json {
+                true => eprintln!(
+                    "{}",
+                    Object::new().text("lost", what).number("changes", self.annotations).finish()
+                ),
+                false => {
+                    let changes = count(self.annotations, "change", "changes");
+                    note(self.global, &format!("not in the export: {what} ({changes})"));
+                }
+            }
         }
         for (what, revisions) in &self.losses {
             if self.global.json {

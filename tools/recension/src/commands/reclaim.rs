@@ -1,6 +1,6 @@
 //! `reclaim` and `erasure-report`: that the bytes of what is forgotten leave the disk.
 
-use recension::{ErasureReport, HeldFile, IfMissing, Reclaimed};
+use recension::{ErasureReport, HeldFile, HeldRole, IfMissing, Reclaimed};
 
 use super::progress::with_bar;
 use super::{open_to_read, write_to};
@@ -116,10 +116,17 @@ fn end(report: &ErasureReport) -> Outcome {
     let (held, unknown) = (report.held.len() as u64, report.unknown.len() as u64);
     let mut said = Vec::new();
     if held > 0 {
-        said.push(format!(
-            "{} bytes of what is forgotten: see reclaim",
-            count(held, "file holds", "files hold")
-        ));
+        // A checkpoint is another store: nothing that is done here reaches it.
+        let checkpoints = report.held.iter().filter(|held| held.role == HeldRole::Checkpoint).count() as u64;
+        let mut how = Vec::new();
+        if held > checkpoints {
+            how.push("`reclaim` writes files anew");
+        }
+        if checkpoints > 0 {
+            how.push("delete a checkpoint, then take it off the list with --released");
+        }
+        let files = count(held, "file holds", "files hold");
+        said.push(format!("{files} bytes of what is forgotten: {}", how.join("; ")));
     }
     if unknown > 0 {
         said.push(format!("of {} it cannot be told", count(unknown, "file", "files")));
