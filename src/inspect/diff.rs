@@ -6,6 +6,7 @@ use crate::codec::FileKind;
 use crate::env::Fs;
 use crate::index::annotations;
 use crate::log::{Change, LoggedChange};
+use crate::model::Digest;
 use crate::pack::Depth;
 use bytes::Bytes;
 
@@ -83,7 +84,8 @@ pub struct Report {
 
 /// What is known of a change in the window.
 struct Known {
-    fingerprint: u64,
+    /// `None` if a digest cannot be read: then nobody knows what the index should say, and what is damaged is told elsewhere.
+    fingerprint: Option<u64>,
     seen: bool,
 }
 
@@ -113,8 +115,9 @@ pub fn diff(
                 continue;
             }
             let listed = state.value_files.get(id);
+            // What is announced and not whole yet says nothing: a pack that is being written has no digests so far.
             if listed.is_some_and(|info| !inside(info.sequence_first, info.sequence_last))
-                || state.obsolete.contains_key(id)
+                || files.is_aside(*id, *kind)
             {
                 continue;
             }
@@ -128,8 +131,9 @@ pub fn diff(
                 let here = (first..=last).contains(&sequence) && sequence <= flushed(keyspace);
                 if here && !erased.is_purged(entity, sequence) {
                     let fingerprint = match &change.change {
-                        Change::Revision { entity, row, .. } => erased.fingerprint(entity, row),
-                        _ => change.fingerprint(),
+                        Change::Revision { digests, .. } if digests.contains(&Digest::UNREADABLE) => None,
+                        Change::Revision { entity, row, .. } => Some(erased.fingerprint(entity, row)),
+                        _ => Some(change.fingerprint()),
                     };
                     known.insert(sequence, Known { fingerprint, seen: false });
                 }
@@ -175,7 +179,8 @@ pub fn diff(
                     Some(known) if known.seen => Some(Difference::Twice),
                     Some(known) => {
                         known.seen = true;
-                        (known.fingerprint != fingerprint).then_some(Difference::Differs)
+                        let differs = known.fingerprint.is_some_and(|known| known != fingerprint);
+                        differs.then_some(Difference::Differs)
                     }
                 };
                 let Some(difference) = difference else { return Ok(()) };

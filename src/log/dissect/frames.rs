@@ -206,16 +206,20 @@ impl Walk<'_> {
         Ok(self.out.trailer.is_some() || self.is_promised(last))
     }
 
-    /// Learns what later frames promise, also behind what is damaged, until one of them says that the log was durable beyond `last`.
+    /// Learns what later frames promise, also behind what is damaged, until one of them says that the log was durable beyond `last`. No frame is
+    /// looked at twice, however much is damaged: what was learned is kept.
     pub(super) fn look_ahead(&mut self, from: u64, last: u64) -> Result<()> {
         let mut reader = FrameReader::new(Arc::clone(self.file));
-        let mut at = from;
+        let mut at = from.max(self.looked_up_to);
         while self.out.trailer.is_none() && !self.is_promised(last) && at < self.limit() {
             let next = match reader.frame_at(self.path, at, self.limit(), self.out.salt) {
                 Ok(Found::Frame(next)) => next,
                 _ => match self.next_frame(at, self.limit())? {
                     Some(next) => next,
-                    None => break,
+                    None => {
+                        self.looked_up_to = self.limit();
+                        break;
+                    }
                 },
             };
             self.out.promise = self.out.promise.max(next.head.promise);
@@ -225,6 +229,7 @@ impl Walk<'_> {
                 self.out.promise = self.out.promise.max(Position::new(number, next.end()));
             }
             at = next.end();
+            self.looked_up_to = at;
         }
         Ok(())
     }

@@ -80,6 +80,8 @@ struct Walk<'a> {
     out: SegmentSurvey,
     /// The bit that was turned back to read the trailer.
     trailer_flip: Option<Flip>,
+    /// What the frames in front of this place promise is known, whether it was their turn or not.
+    looked_up_to: u64,
 }
 
 /// Goes through a segment, sealed or not.
@@ -94,7 +96,7 @@ pub fn dissect_segment(
 ) -> Result<SegmentSurvey> {
     let len = file.len().context("read the length of", path)?;
     let out = SegmentSurvey { len, ..SegmentSurvey::default() };
-    let mut walk = Walk { file, path, depth, visit, out, trailer_flip: None };
+    let mut walk = Walk { file, path, depth, visit, out, trailer_flip: None, looked_up_to: 0 };
     walk.header()?;
     walk.trailer()?;
     let contents = walk.frames()?;

@@ -1,5 +1,6 @@
 mod active;
 mod directory;
+mod dissect;
 mod frame;
 pub(crate) mod golden;
 mod measure;

@@ -75,7 +75,7 @@ pub struct RecompressArgs {
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub sample_mib: u64,
     /// Take no longer than about so many seconds: what was not tried by then is not
-    #[arg(long, value_name = "N", default_value = "60")]
+    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use recension::codec::FileKind;
 use recension::sim::Prng;
-use trials::harm::WAYS;
+use trials::harm::{WAYS, Way};
 use trials::stores::{SHAPES, Shape, sample};
 use trials::{Tally, trial};
 
@@ -31,13 +31,16 @@ fn every_kind_in_every_way(source: &Path, shape: Shape, until: Instant, seed: u6
     let dir = tempfile::tempdir().expect("a directory");
     let sample = sample(dir.path(), source, shape);
     let mut rng = Prng::new(seed);
-    for way in WAYS {
-        for kind in KINDS {
-            if Instant::now() >= until {
-                break;
-            }
-            trial(&sample, kind, way, &mut rng, tally, dir.path());
+    let mut all: Vec<(Way, FileKind)> = WAYS.iter().flat_map(|way| KINDS.map(|kind| (*way, kind))).collect();
+    // Where there is no time for all of them it is not always the same ones that are left out.
+    for last in (1..all.len()).rev() {
+        all.swap(last, rng.below(last as u64 + 1) as usize);
+    }
+    for (way, kind) in all {
+        if Instant::now() >= until {
+            break;
         }
+        trial(&sample, kind, way, &mut rng, tally, dir.path());
     }
     if !tally.failed.is_empty() {
         // Somebody wants to look at it.
@@ -61,13 +64,18 @@ fn what_is_damaged_is_named_and_everything_else_is_saved() {
             let files: Vec<PathBuf> = files.split(':').map(PathBuf::from).collect();
             let mut round = 0;
             while Instant::now() < until {
+                let mut left = (SHAPES.len() * files.len()) as u32;
                 for shape in SHAPES {
                     for file in &files {
-                        if Instant::now() >= until {
+                        let now = Instant::now();
+                        if now >= until {
                             break;
                         }
                         round += 1;
-                        every_kind_in_every_way(file, shape, until, seed + round, &mut tally);
+                        // Large files leave time for the others.
+                        let share = now + (until - now) / left;
+                        left -= 1;
+                        every_kind_in_every_way(file, shape, share, seed + round, &mut tally);
                         let name = file.file_name().unwrap_or_default().to_string_lossy();
                         println!("{name} {shape:?}: {} trials, {} failed", tally.trials, tally.failed.len());
                     }

@@ -179,6 +179,42 @@ fn what_is_forgotten_is_not_reported_as_lost_when_its_digest_is_damaged() {
 }
 
 #[test]
+fn files_of_different_kinds_whose_names_were_exchanged_are_saved_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 700);
+    let all = changes(&sound);
+    let one = |kind| files(&sound, kind).pop().unwrap().file_name().unwrap().to_owned();
+    let kinds = [FileKind::Segment, FileKind::Pack, FileKind::RevisionTable, FileKind::Manifest];
+    for (at, left) in kinds.into_iter().enumerate() {
+        for right in kinds.into_iter().skip(at + 1) {
+            let damaged = dir.path().join(format!("{left:?}-{right:?}"));
+            copy(&sound, &damaged);
+            let (a, b) = (damaged.join(one(left)), damaged.join(one(right)));
+            let (first, second) = (support::read(&a), support::read(&b));
+            std::fs::write(&a, second).unwrap();
+            std::fs::write(&b, first).unwrap();
+            dump([Path::new("verify"), &damaged]).damage();
+            let (report, saved) = mended(&damaged, &damaged.with_extension("mended"));
+            assert_eq!((report.lost, saved), (Vec::new(), all), "{left:?} and {right:?}");
+            assert!(report.damaged_files.len() >= 2, "{:?}", report.damaged_files);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_block_of_digests_is_one_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = store(dir.path(), 700);
+    let pack = files(&sound, FileKind::Pack).pop().unwrap();
+    let parts = dump([Path::new("layout"), &pack, Path::new("--json")]).ok().json();
+    let digests = parts.iter().find(|part| part["kind"] == "digests").unwrap();
+    flip(&pack, digests["offset"].as_u64().unwrap() + 40, 1);
+    let said = dump([Path::new("verify"), &sound, Path::new("--json")]).damage().json();
+    let findings: Vec<_> = said.iter().filter(|line| line["type"] == "finding").collect();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+}
+
+#[test]
 fn a_missing_table_is_damage_and_not_the_work_of_a_writer() {
     let dir = tempfile::tempdir().unwrap();
     let sound = store(dir.path(), 200);

@@ -1,6 +1,7 @@
 //! Reading a damaged store: every change that is still said anywhere, in sequence order, and the contents that prove themselves.
 
 mod contents;
+mod named;
 mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +22,7 @@ use crate::manifest::State;
 use crate::model::{Address, Annotation, AnnotationKind, Entity, FieldMask, Fields};
 use crate::pack::{PackItem, dissect_pack};
 use crate::store::Progress;
+use named::Named;
 use ranges::Ranges;
 
 /// A change that is to be saved.
@@ -92,11 +94,12 @@ impl Salvage {
     pub fn survey(env: &Env, dir: &Path, progress: &mut Progress<'_>) -> Result<Self> {
         let fs = env.fs.as_ref();
         let listing = fs.read_dir(dir).context("list", dir)?;
-        let own: Vec<(FileId, FileKind)> = listing
+        let own: Vec<Named> = listing
             .iter()
             .filter(|entry| !entry.is_dir)
             .filter_map(|entry| FileId::parse(&entry.name))
-            .collect();
+            .map(|(id, named)| Named::of(fs, dir, id, named))
+            .collect::<Result<_>>()?;
         let StoreFiles { state, store: mut whose, manifest_damaged, .. } = StoreFiles::read(fs, dir)?;
         let mut salvage = Self {
             files: Vec::new(),
@@ -112,33 +115,33 @@ impl Salvage {
             promise: Position::NONE,
             ends: BTreeMap::new(),
             store: None,
-            epoch: own.iter().map(|(id, _)| id.epoch).max().unwrap_or(0),
+            epoch: own.iter().map(|file| file.id.epoch).max().unwrap_or(0),
             strays: BTreeMap::new(),
             group_cache: VecDeque::new(),
             damaged_tables: Vec::new(),
         };
-        for (done, (id, kind)) in own.iter().enumerate() {
+        for (done, Named { id, path, named, kind }) in own.iter().enumerate() {
             progress.step("survey", done as u64, own.len() as u64)?;
+            if kind != named {
+                salvage.damaged_tables.push(format!("{} (holds a {kind:?})", id.file_name(*named)));
+            }
             // A damaged manifest may not know any more that a file that was announced was installed: then every file says itself whether it is whole.
             let gone = state
                 .as_ref()
                 .filter(|_| !manifest_damaged)
                 .is_some_and(|state| state.obsolete.contains_key(id) || state.intents.contains_key(id));
             if matches!(kind, FileKind::Segment | FileKind::Pack) && !gone {
-                let path = dir.join(id.file_name(*kind));
-                let file = fs.open(&path, Access::Read).context("open", &path)?;
-                salvage.survey_file(path, *kind, file, &mut whose)?;
+                let file = fs.open(path, Access::Read).context("open", path)?;
+                salvage.survey_file(path.clone(), *kind, file, &mut whose)?;
             }
         }
         salvage.store = whose;
         salvage.files.sort_by_key(|file| (file.first, std::cmp::Reverse(file.generation)));
         salvage.find_present()?;
-        let tables =
-            own.iter().filter(|(_, kind)| matches!(kind, FileKind::RevisionTable | FileKind::PlainTable));
-        for (id, kind) in tables {
-            let path = dir.join(id.file_name(*kind));
-            let file = fs.open(&path, Access::Read).context("open", &path)?;
-            salvage.survey_table(&path, &file, whose)?;
+        let is_table = |file: &&Named| matches!(file.kind, FileKind::RevisionTable | FileKind::PlainTable);
+        for Named { path, .. } in own.iter().filter(is_table) {
+            let file = fs.open(path, Access::Read).context("open", path)?;
+            salvage.survey_table(path, &file, whose)?;
         }
         salvage.known = salvage.known.max(salvage.last);
         if let Some(state) = &state {

@@ -176,10 +176,7 @@ impl Explain<'_> {
         for (id, kind, _) in &files.files {
             let listed = state.value_files.get(id);
             let behind = listed.is_none_or(|info| info.sequence_last > flushed);
-            if !matches!(kind, FileKind::Segment | FileKind::Pack)
-                || !behind
-                || state.obsolete.contains_key(id)
-            {
+            if !matches!(kind, FileKind::Segment | FileKind::Pack) || !behind || files.is_aside(*id, *kind) {
                 continue;
             }
             walk_listed(&*self.env.fs, &self.dir.join(id.file_name(*kind)), Depth::Stored, &mut |item| {

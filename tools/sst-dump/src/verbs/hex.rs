@@ -25,6 +25,11 @@ pub fn run(args: &HexArgs, env: &Env, global: &Global, out: &mut Out) -> Outcome
         return Err(Failure::Usage(format!("--len is at most {LEN_MAX}")));
     }
     want_file(fs, &args.path)?;
+    let len = open(fs, &args.path)?.len().map_err(|error| io("read the length of", &args.path, error))?;
+    if args.offset > 0 && args.offset >= len {
+        let (path, offset) = (args.path.display(), args.offset);
+        return Err(Failure::Usage(format!("{path} has {len} bytes: there is none at --offset {offset}")));
+    }
     let end = args.offset.saturating_add(args.len);
     if !args.annotate {
         return dump(args, env, args.offset, args.len, global, out);

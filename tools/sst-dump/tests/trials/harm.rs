@@ -28,13 +28,15 @@ pub enum Way {
     Missing,
     /// It stands where another one of its kind should, and that one in its place.
     Swapped,
+    /// The same with one of another kind.
+    Exchanged,
     /// Another file of the store stands in its place, of whatever kind.
     Replaced,
     /// The file of another store stands in its place.
     Foreign,
 }
 
-pub const WAYS: [Way; 10] = [
+pub const WAYS: [Way; 11] = [
     Way::Flip,
     Way::Flips,
     Way::Zeros,
@@ -43,6 +45,7 @@ pub const WAYS: [Way; 10] = [
     Way::Empty,
     Way::Missing,
     Way::Swapped,
+    Way::Exchanged,
     Way::Replaced,
     Way::Foreign,
 ];
@@ -142,8 +145,10 @@ pub fn damage(
             std::fs::remove_file(path).expect("removed");
             return Some(done);
         }
-        Way::Swapped => {
-            let same: Vec<_> = own(dir).into_iter().filter(|(it, k)| it != path && *k == kind).collect();
+        Way::Swapped | Way::Exchanged => {
+            let alike = way == Way::Swapped;
+            let same = own(dir).into_iter().filter(|(it, k)| it != path && (*k == kind) == alike);
+            let same: Vec<_> = same.collect();
             let with = &same.get(rng.below(same.len().max(1) as u64) as usize)?.0;
             done.what = format!("with {}", with.file_name()?.to_str()?);
             let theirs = std::fs::read(with).expect("read");

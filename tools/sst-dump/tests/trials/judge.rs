@@ -79,7 +79,12 @@ pub struct Verdict {
 pub fn judge(before: &Survey, after: &Survey, report: &RepairReport, named: &Named) -> Verdict {
     let mut verdict = Verdict::default();
     let said = Said::of(report);
-    let annotation_lost = before.annotations.iter().any(|sequence| said.has(*sequence));
+    let (unsaid, kept): (Vec<_>, Vec<_>) = before.annotations.iter().partition(|it| said.has(it.sequence));
+    for annotation in kept {
+        if !after.annotations.iter().any(|it| it.said == annotation.said) {
+            verdict.wrong.push(format!("{annotation:?} is gone and was not reported"));
+        }
+    }
     for (which, old) in &before.revisions {
         let what = || format!("{} revision {} (change {})", which.0.escape_ascii(), which.1, old.sequence);
         let mut affected = true;
@@ -91,6 +96,8 @@ pub fn judge(before: &Survey, after: &Survey, report: &RepairReport, named: &Nam
             }
             Some(new) => {
                 affected = false;
+                // What was hidden or forgotten may come back where nobody says any more that it was, and nowhere else.
+                let annotation_lost = unsaid.iter().any(|it| it.is_about(which));
                 if new.skeleton != old.skeleton {
                     verdict.wrong.push(format!("{}: {} became {}", what(), old.skeleton, new.skeleton));
                 }
@@ -105,8 +112,8 @@ pub fn judge(before: &Survey, after: &Survey, report: &RepairReport, named: &Nam
                     }
                 }
                 let contents = (&new.content, &new.slots) != (&old.content, &old.slots);
-                // What was forgotten may come back where nobody says any more that it was.
-                if contents && !annotation_lost {
+                let comes_back = annotation_lost && !is_there(&old.content) && old.slots.is_empty();
+                if contents && !comes_back {
                     affected = true;
                     if !said.contents.contains(which) {
                         verdict.wrong.push(format!(
@@ -151,6 +158,11 @@ pub fn judge(before: &Survey, after: &Survey, report: &RepairReport, named: &Nam
         }
     }
     verdict
+}
+
+/// Whether bytes were given.
+fn is_there(content: &str) -> bool {
+    content.contains(" B ")
 }
 
 /// What a report says.

@@ -110,7 +110,9 @@ fn look(sample: &Sample, damaged: &Path, done: &Done, dir: &Path, tally: &mut Ta
         wrong.push(format!("{} findings, exit code {:?}", named.findings, said.code));
     }
     // Of a manifest that is cut nobody may be able to tell, nor does it matter.
-    if named.findings == 0 && matches!(done.way, Way::Missing | Way::Empty | Way::Foreign | Way::Swapped) {
+    if named.findings == 0
+        && matches!(done.way, Way::Missing | Way::Empty | Way::Foreign | Way::Swapped | Way::Exchanged)
+    {
         wrong.push("verify found nothing".into());
     }
     let mended = dir.join("mended");

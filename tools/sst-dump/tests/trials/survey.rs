@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use recension::model::Digest;
+use recension::model::{Annotation, Digest};
 use recension::{ChangeKind, Content, Packing, Revision, Store, StoreBuilder};
 
 /// Entity and number.
@@ -27,8 +27,22 @@ pub struct Survey {
     pub revisions: BTreeMap<Which, Told>,
     /// In commit order.
     pub order: Vec<Which>,
-    /// Sequence numbers of annotations.
-    pub annotations: Vec<u64>,
+    pub annotations: Vec<Annotated>,
+}
+
+/// What an annotation says, and with which change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotated {
+    pub sequence: u64,
+    pub said: Annotation,
+}
+
+impl Annotated {
+    /// Whether it is about a revision.
+    pub fn is_about(&self, which: &Which) -> bool {
+        let numbers = self.said.first..=self.said.last;
+        self.said.entity.as_bytes() == which.0 && numbers.contains(&which.1)
+    }
 }
 
 pub fn survey(builder: StoreBuilder) -> Survey {
@@ -55,7 +69,9 @@ fn of(store: &Store) -> Survey {
                 survey.order.push(which.clone());
                 assert!(survey.revisions.insert(which, told(&indexed)).is_none(), "a number is given twice");
             }
-            ChangeKind::Annotation(_) => survey.annotations.push(change.sequence),
+            ChangeKind::Annotation(said) => {
+                survey.annotations.push(Annotated { sequence: change.sequence, said });
+            }
             _ => {}
         }
     }
