@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, SimEnv};
-use recension::{ByteSize, CheckDepth, Compaction, Draft, Durability, ErrorKind, Expect, Progress, Store};
+use recension::{
+    ByteSize, CheckDepth, Compaction, Content, Draft, Durability, ErrorKind, Expect, Forgetting, Packing,
+    Progress, Store,
+};
 
 fn open(machine: &SimEnv) -> recension::Result<Store> {
     Store::builder("/s").limits(Limits::TINY).memory(ByteSize(1 << 20)).env(machine.env()).open()
@@ -115,4 +118,44 @@ fn a_power_cut_on_a_full_disk_loses_nothing_durable() {
         everything_is_there(&store, last);
         check(&store);
     }
+}
+
+#[test]
+fn a_full_disk_refuses_edits_and_still_lets_something_be_forgotten() {
+    let mut forgotten = 0;
+    for seed in 100..140_u64 {
+        let machine = SimEnv::new(seed);
+        // Large enough a segment for a reserve that holds the log's next step.
+        let limits = Limits { segment_bytes: 1 << 20, ..Limits::TINY };
+        let open = || {
+            let builder = Store::builder("/s").limits(limits).memory(ByteSize(1 << 20));
+            builder.packing(Packing::WhenAsked).env(machine.env()).open().unwrap()
+        };
+        let store = open();
+        machine.fs.set_capacity(machine.fs.used() + (100 + seed) * 1024);
+        let last = fill(&store, 1, Durability::Sync);
+        // Background work may have needed the reserve itself.
+        let reserved = machine.env().fs.exists(std::path::Path::new("/s/RESERVE")).unwrap();
+        let entity = format!("e{}", last % 40);
+        let number = store.get(&entity).unwrap().unwrap().number();
+        let wanted = Forgetting::revisions(&entity, number, number).actor("oversight");
+        match store.forget(&wanted, &mut Progress::none()) {
+            Ok(forgot) => {
+                assert_eq!(forgot.revisions, 1);
+                assert_eq!(
+                    store.revision(&entity, number).unwrap().unwrap().content().unwrap(),
+                    Content::Forgotten
+                );
+                forgotten += u32::from(reserved);
+            }
+            Err(error) => {
+                assert!(!reserved, "{seed}: there was a reserve: {error}");
+                assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error}");
+            }
+        }
+        machine.fs.set_capacity(u64::MAX);
+        store.close().unwrap();
+        check(&open());
+    }
+    assert!(forgotten > 0, "no case had a reserve left");
 }

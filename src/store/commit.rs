@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::draft::{Batch, Committed, Durability};
 use super::inner::Inner;
 use super::pipeline::Reserved;
-use super::prepare::prepare;
+use super::prepare::{PreparedWhat, prepare};
 use super::resolve::{Plan, Resolved};
 use super::ticket::{Ticket, TicketState};
 use crate::log::FrameKind;
@@ -73,7 +73,12 @@ impl Inner {
                 }
                 Reserved::NoSpace(len) => {
                     let records = current.frame.as_ref().map_or(0, |frame| frame.records().len());
-                    self.make_space(len, records as u64, FrameKind::Commit)?;
+                    let mut room = || self.make_space(len, records as u64, FrameKind::Commit);
+                    // What hides or destroys has to get through also where no more edits do.
+                    match batch.ops.iter().any(|op| matches!(op.what, PreparedWhat::Write(_))) {
+                        true => room()?,
+                        false => self.with_reserve(room)?,
+                    }
                 }
                 Reserved::Full(first) => {
                     // Its own outcome is its owner's business.

@@ -113,10 +113,12 @@ impl Inner {
         };
         match segment.or(spare) {
             Some(segment) => {
+                extend(&segment, needed, limits)?;
+                // Behind the log's own need: a reserve that was just given up for that is not taken back before it.
                 if needed > limits.reserve_first {
                     self.hold_reserve();
                 }
-                extend(&segment, needed, limits)
+                Ok(())
             }
             None => {
                 let segment = self.create_segment(needed)?;
