@@ -9,6 +9,15 @@ use crate::env::{Access, DirEntry, Fs, read_at_most};
 use crate::error::IoContext;
 use crate::{Error, Result};
 
+/// As [`refuse`], for a directory that is looked at from outside.
+///
+/// # Errors
+/// `Corrupt`, `Io`.
+pub(crate) fn refuse_if_behind(fs: &dyn Fs, dir: &Path, manifest: FileId, state: &State) -> Result<()> {
+    let entries = fs.read_dir(dir).context("list", dir)?;
+    refuse(fs, dir, &entries, manifest, state)
+}
+
 /// A number is given out, durably, before there is a file of that number. So a file of this store with a number that the manifest has
 /// not given out proves that the manifest's newest commits are gone, where nothing in it could tell.
 ///

@@ -37,6 +37,8 @@
 //! 2. **A torn tail is told from damage.** Only the last commit and the promise before it can be in flight. A frame at X that is not valid is
 //!    damage if a valid frame behind it says `synced` > X, or if its own header (which has a check of its own) leaves bytes behind it; else the file ends at X. As the
 //!    promise follows each commit without a sync, only damage to the very last commit within seconds of it can pass for a torn tail.
+//!    Commits that are *missing* from the end, cut off where a frame begins, leave no trace here: a file with a number that is not given out gives
+//!    them away (`ahead.rs`), and so does the log, which knows more changes than the manifest; holders and marks have no second witness.
 //! 3. **A file that does not end in a promise is never written on**: its state goes into a new file.
 //! 4. **While an older manifest file is there, the newest holds its snapshot and nothing else**: a rewrite writes and syncs the new file and
 //!    the directory, removes the old file and syncs the directory again before the first commit. So the newest whole file counts, and
@@ -78,6 +80,7 @@ mod settle;
 mod snapshot;
 mod state;
 
+pub(crate) use ahead::refuse_if_behind;
 pub use commit::Manifest;
 pub use dissect::{ManifestFrame, ManifestItem, ManifestSurvey, dissect_manifest};
 pub use edit::Edit;

@@ -170,8 +170,12 @@ impl Inner {
     }
 
     fn check_levels(self: &Arc<Self>, report: &mut CheckReport, progress: &mut Progress<'_>) -> Result<()> {
-        progress.step("level order", 0, 0)?;
-        report.keep(check_level_order(&self.view(), &|| false)).map(drop)
+        let progress = RefCell::new(progress);
+        let stop = || progress.borrow_mut().step("level order", 0, 0).is_err();
+        if stop() {
+            return Err(Error::Cancelled);
+        }
+        report.keep(check_level_order(&self.view(), &stop)).map(drop)
     }
 
     /// The log against the index, and contents against their digests.

@@ -73,7 +73,7 @@ impl Inner {
                 }
                 Reserved::NoSpace(len) => {
                     let records = current.frame.as_ref().map_or(0, |frame| frame.records().len());
-                    let mut room = || self.make_space(len, records as u64, FrameKind::Commit);
+                    let room = || self.make_space(len, records as u64, FrameKind::Commit);
                     // What hides or destroys has to get through also where no more edits do.
                     match batch.ops.iter().any(|op| matches!(op.what, PreparedWhat::Write(_))) {
                         true => room()?,

@@ -16,7 +16,7 @@ use super::start::Opening;
 use super::tables::Tables;
 use super::values::ValueMap;
 use crate::cache::Cache;
-use crate::codec::FileId;
+use crate::codec::{FileId, FileKind};
 use crate::env::{Env, LockMode};
 use crate::error::IoContext;
 use crate::index::compaction;
@@ -39,10 +39,10 @@ pub enum IfMissing {
     Fail,
 }
 
-/// The unacknowledged end of the log that recovery cut off.
+/// The unacknowledged end of the log, or of the manifest, that recovery cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutReport {
-    /// Which segment.
+    /// Which segment, or the manifest.
     pub path: PathBuf,
     /// Where it was cut.
     pub offset: u64,
@@ -64,6 +64,8 @@ pub struct OpenReport {
     pub replayed: u64,
     /// What was cut off the log: torn or lost writes that nobody was promised.
     pub cuts: Vec<CutReport>,
+    /// What was cut off the manifest: the rest of a change of files that was never finished. The store's changes are in the log.
+    pub manifest_cut: Option<CutReport>,
     /// Files moved to `lost/`.
     pub lost: Vec<String>,
     /// Unfinished files that were removed.
@@ -308,6 +310,12 @@ pub(crate) fn open_locked(builder: StoreBuilder, env: Env, held: Option<StoreLoc
         frames: cut.frames,
     };
     report.cuts = recovered.cuts.iter().map(cut).collect();
+    report.manifest_cut = opened.cut.map(|cut| CutReport {
+        path: path.join(cut.id.file_name(FileKind::Manifest)),
+        offset: cut.offset,
+        bytes: cut.bytes,
+        frames: cut.frames,
+    });
     let opening =
         Opening { env, path, options, budget, read_only, manifest, cache, values, view, report, lock };
     let inner = opening.finish(recovered)?;
@@ -327,6 +335,10 @@ fn tell(inner: &super::inner::Inner) {
     for cut in &report.cuts {
         let (file, offset, bytes, frames) = (cut.path.display(), cut.offset, cut.bytes, cut.frames);
         tracing::warn!(%file, offset, bytes, frames, "the end of the log was never acknowledged and is cut off");
+    }
+    if let Some(cut) = &report.manifest_cut {
+        let (file, offset, bytes) = (cut.path.display(), cut.offset, cut.bytes);
+        tracing::warn!(%file, offset, bytes, "the end of the manifest was never acknowledged and is cut off");
     }
     for file in &report.lost {
         tracing::warn!(%path, file, "a file that nobody knows was moved to lost/");

@@ -17,7 +17,7 @@ use crate::inspect::tables::ReadTables;
 use crate::inspect::walk::is_gone;
 use crate::limits::Limits;
 use crate::log::{Position, RecoveryInput, RecoveryMode, survey};
-use crate::manifest::State;
+use crate::manifest::{State, refuse_if_behind};
 use crate::pack::Depth;
 use crate::{Error, ErrorKind, Result};
 
@@ -80,6 +80,7 @@ impl StoreVerify<'_> {
             self.verifier.find(Finding::new("", "manifest", why));
             return Ok(files.value_files());
         };
+        self.manifest(&state)?;
         for name in &files.missing {
             let why = "expected the file that the manifest names, found none";
             self.verifier.find(Finding::new(name, "missing", why).holding(named_holds(&state, name)));
@@ -97,11 +98,33 @@ impl StoreVerify<'_> {
         Ok(elsewhere)
     }
 
+    /// Whether it is the newest state: a file with a number that it has not given out says no. Its torn end is told.
+    fn manifest(&mut self, state: &State) -> Result<()> {
+        let (fs, dir) = (self.env.fs.as_ref(), self.files.dir.as_path());
+        let Some(id) = self.files.manifest else { return Ok(()) };
+        let name = id.file_name(FileKind::Manifest);
+        if let Err(error) = refuse_if_behind(fs, dir, id, state) {
+            match error.kind() {
+                // A writer gives out numbers and makes files meanwhile.
+                ErrorKind::Corrupt if self.files.has_moved_on(fs) => self.vanished = true,
+                ErrorKind::Corrupt => self.verifier.find(Finding::of_error(&name, "manifest", &error)),
+                _ if is_gone(&error) => self.vanished = true,
+                _ => return Err(error),
+            }
+        }
+        let torn = self.verifier.torn.iter().filter(|(file, _)| *file == name);
+        self.notes.extend(torn.map(|(file, part)| {
+            let (at, len) = (part.offset, part.len);
+            format!("{file} at byte {at}: {len} bytes of a change of files that was never finished")
+        }));
+        Ok(())
+    }
+
     /// A file, and what the manifest says of it. Answers whether it is a table of the manifest, and sound.
     /// One that the disk does not give out is told, and the others go on.
     fn one(&mut self, id: FileId, kind: FileKind) -> Result<bool> {
         match self.look_through(id, kind) {
-            Err(error @ Error::Io { .. }) => {
+            Err(error @ (Error::Io { .. } | Error::Unsupported { .. })) => {
                 self.verifier.find(Finding::of_error(&id.file_name(kind), "read", &error));
                 Ok(false)
             }
@@ -165,7 +188,7 @@ impl StoreVerify<'_> {
             self.env.clock.sleep(Duration::from_millis(100));
         }
         let Some(error) = last else { return Ok(()) };
-        if error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Io {
+        if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io | ErrorKind::Unsupported) {
             return Err(error);
         }
         let name = match &error {
@@ -181,7 +204,7 @@ impl StoreVerify<'_> {
             finding.part.flip = torn.flip;
             finding.part.holds = torn.holds.clone();
         }
-        if finding.part.holds.sequences.is_none() && error.kind() == ErrorKind::Corrupt {
+        if finding.part.holds.sequences.is_none() && error.kind() != ErrorKind::Io {
             // Nothing says how far the log went: what the index knows behind what is left of it is affected, and what it does not know.
             finding.part.holds = Holds::sequences(self.verifier.last.saturating_add(1), u64::MAX);
         }

@@ -126,11 +126,12 @@ fn report_recovery(store: &Store, global: &Global) {
             ),
         );
     }
-    for cut in &report.cuts {
+    let cuts = report.cuts.iter().map(|cut| ("log", cut));
+    for (what, cut) in cuts.chain(report.manifest_cut.iter().map(|cut| ("manifest", cut))) {
         note(
             global,
             &format!(
-                "the log ended in {} that no write was acknowledged for; they were cut off at byte {} of {}",
+                "the {what} ended in {} that no write was acknowledged for; they were cut off at byte {} of {}",
                 count(cut.bytes, "byte", "bytes"),
                 cut.offset,
                 cut.path.display()
