@@ -53,6 +53,12 @@ impl SimFs {
         self.fail_when(Rule { ops, path: path.to_owned(), skip, count: 1, fault });
     }
 
+    /// What another caller does in the middle of the next sync of a file whose path contains `path`: it runs inside of that call, before anything is
+    /// durable. It must not wait for whoever makes the call. `None`: nothing any more.
+    pub fn meanwhile(&self, path: &str, what: Option<Box<dyn FnOnce() + Send>>) {
+        *self.meanwhile.lock() = what.map(|what| (path.to_owned(), what));
+    }
+
     /// Ends all faults: rates, numbered ones and rules.
     pub fn heal(&self) {
         let mut disk = self.disk.lock();
@@ -189,7 +195,7 @@ impl SimFs {
         let choices = choices.iter().copied().chain(std::iter::repeat(0));
         let choices: Vec<_> = disk.points(policy).into_iter().zip(choices).collect();
         disk.power_cut(policy, &choices);
-        Self { disk: Arc::clone(&self.disk), epoch: disk.epoch }
+        Self::handle(Arc::clone(&self.disk), disk.epoch)
     }
 
     /// Only the process dies and is started again: what was written stays as it is, in the page cache or on the disk.
@@ -197,7 +203,7 @@ impl SimFs {
     pub fn process_kill(&self) -> Self {
         let mut disk = self.disk.lock();
         disk.come_up();
-        Self { disk: Arc::clone(&self.disk), epoch: disk.epoch }
+        Self::handle(Arc::clone(&self.disk), disk.epoch)
     }
 
     /// Another disk that is, pending changes and all, as this one is now, switched off: crash it. Cheap; for trying several
@@ -206,7 +212,7 @@ impl SimFs {
     pub fn fork(&self) -> Self {
         let mut disk = self.disk.lock().clone();
         disk.on = false;
-        Self { disk: Arc::new(Mutex::new(disk)), epoch: u64::MAX }
+        Self::handle(Arc::new(Mutex::new(disk)), u64::MAX)
     }
 
     /// Whether a sync of a directory failed and names are shown that the disk does not have. Journalling file systems stop
@@ -305,7 +311,7 @@ impl SimFs {
         disk.nodes.clone_from(&snapshot.nodes);
         disk.next_ino = disk.next_ino.max(snapshot.next_ino);
         disk.come_up();
-        Self { disk: Arc::clone(&self.disk), epoch: disk.epoch }
+        Self::handle(Arc::clone(&self.disk), disk.epoch)
     }
 
     /// A hash of every path and its bytes: equal for equal disks.

@@ -279,6 +279,7 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.fs.meet(&self.path);
         self.call(Op::Sync, 0, 0, |disk, turn| disk.sync(self.ino, turn, self.opened_at))
     }
 

@@ -25,13 +25,31 @@ use crate::env::{Access, DirEntry, File, FileLock, Fs, LockMode};
 pub struct SimFs {
     pub(super) disk: Arc<Mutex<Disk>>,
     pub(super) epoch: u64,
+    /// See [`SimFs::meanwhile`].
+    pub(super) meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
+
+/// Part of a path, and what is done in the middle of a sync of such a file.
+type Meanwhile = (String, Box<dyn FnOnce() + Send>);
 
 impl SimFs {
     /// An empty disk: only `/` is there. Every choice that it will ever make is drawn from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { disk: Arc::new(Mutex::new(Disk::new(seed))), epoch: 0 }
+        Self::handle(Arc::new(Mutex::new(Disk::new(seed))), 0)
+    }
+
+    pub(super) fn handle(disk: Arc<Mutex<Disk>>, epoch: u64) -> Self {
+        Self { disk, epoch, meanwhile: Arc::default() }
+    }
+
+    /// In the middle of a sync: runs what another caller is to do then.
+    pub(super) fn meet(&self, path: &str) {
+        let met = self.meanwhile.lock().take_if(|(part, _)| path.contains(part.as_str()));
+        // Outside the lock: it makes calls of its own.
+        if let Some((_, what)) = met {
+            what();
+        }
     }
 
     /// One call about a path.

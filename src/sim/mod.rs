@@ -40,6 +40,7 @@
 //! | tails cut or repeated, sectors zeroed or swapped, files missing or older | [`SimFs::damage`] |
 //! | clocks jumping, standing still, going back | [`SimClock::set_faults`], [`SimClock::jump`], [`SimClock::set_step_us`] |
 //! | another order of background work | the seed of [`SimJobs`] |
+//! | another caller in the middle of a sync | [`SimFs::meanwhile`] |
 //!
 //! [`Faults`] has a rate for each kind; [`SimFs::fail_at`] and [`SimFs::fail_when`] aim. [`SimFs::stats`] says how often each
 //! kind took effect, [`SimFs::violations`] what the engine did against the contracts of [`crate::env`] although the disk let it.

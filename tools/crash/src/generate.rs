@@ -11,7 +11,7 @@ use crate::script::{
 };
 
 /// How many kinds of operation are drawn.
-const WEIGHTS: usize = 29;
+const WEIGHTS: usize = 30;
 
 /// What kind of trouble a run is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,10 +144,13 @@ impl<'a> Maker<'a> {
     fn new(rng: &'a mut Prng, profile: Profile, shape: Shape) -> Self {
         let entities = *rng.pick(&[2, 5, 12, ENTITIES]).unwrap_or(&5);
         let mut weights: [u64; WEIGHTS] =
-            [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2, 4, 1, 1, 1, 2, 1, 2];
+            [40, 20, 4, 6, 6, 6, 2, 3, 2, 1, 1, 8, 4, 1, 1, 6, 2, 3, 3, 1, 3, 2, 4, 1, 1, 1, 2, 1, 2, 4];
         // A swarm: each kind of operation is left out, usual or frequent.
         for weight in weights.iter_mut().skip(1) {
             *weight *= *rng.pick(&[0, 1, 1, 3]).unwrap_or(&1);
+        }
+        if profile == Profile::Errors {
+            weights[28] *= 2;
         }
         if !matches!(profile, Profile::Errors | Profile::Silent) {
             weights[21] = 0;
@@ -254,7 +257,7 @@ impl<'a> Maker<'a> {
             5 => Op::WaitOne,
             6 => Op::DropOne,
             7 => Op::Sync,
-            8 => Op::Flush,
+            8 => self.aimed(Op::Flush),
             9 => self.compact(),
             10 => {
                 if self.rng.one_in(3) {
@@ -301,7 +304,13 @@ impl<'a> Maker<'a> {
             25 => Op::Purge { entity: self.entity(), expect: self.want() },
             26 => Op::Follow(self.rng.below(8) as u8),
             27 => Op::Stray,
-            28 => Op::Reclaim { stop: self.rng.one_in(4).then(|| self.rng.below(6) as u8 + 1) },
+            28 => self.reclaim(),
+            29 => {
+                let sync = self.rng.one_in(2);
+                let mut write = |sync| Write { edits: vec![self.plain()], sync, request: None, run: false };
+                let (first, other) = (write(true), write(sync));
+                Op::During { first, other }
+            }
             _ => match self.rng.below(7) {
                 4 => Op::Anew,
                 6 => Op::Restore,
@@ -333,7 +342,47 @@ impl<'a> Maker<'a> {
             // What was half done is looked at as a rebuild finds it.
             self.next = vec![Op::Rebuild];
         }
-        Op::Compact { full, stop }
+        self.aimed(Op::Compact { full, stop })
+    }
+
+    /// Now and then the machine goes off in the middle of it.
+    fn aimed(&mut self, op: Op) -> Op {
+        if !self.rng.one_in(8) {
+            return op;
+        }
+        self.next.push(op);
+        Op::Aim(match self.rng.one_in(2) {
+            true => At::Sync(self.rng.below(8) + 1),
+            false => At::Change(self.rng.below(30) + 1),
+        })
+    }
+
+    fn reclaim(&mut self) -> Op {
+        let reclaim = Op::Reclaim { stop: self.rng.one_in(4).then(|| self.rng.below(6) as u8 + 1) };
+        if !self.rng.one_in(if self.profile == Profile::Errors { 1 } else { 3 }) {
+            return reclaim;
+        }
+        // Something in a pack is forgotten, and what is to be written anew for it cannot be read, or its edit not be written, or the power goes.
+        let (entity, back) = (self.entity(), self.rng.below(3) as u8);
+        let forget = Op::Forget { entity, back, fields: *self.rng.pick(&[1, 15]).unwrap_or(&1) };
+        let trouble = match self.profile {
+            Profile::Errors if self.rng.one_in(3) => {
+                let kind = *self
+                    .rng
+                    .pick(&[FaultKind::SyncError, FaultKind::WriteError])
+                    .unwrap_or(&FaultKind::SyncError);
+                Op::Fault { kind, on: Target::Manifest, skip: self.rng.below(3) as u8 }
+            }
+            Profile::Errors => {
+                let on =
+                    *self.rng.pick(&[Target::Pack, Target::Pack, Target::Segment]).unwrap_or(&Target::Pack);
+                Op::Fault { kind: FaultKind::ReadError, on, skip: self.rng.below(8) as u8 }
+            }
+            _ if self.rng.one_in(2) => Op::Aim(At::Sync(self.rng.below(8) + 1)),
+            _ => Op::Aim(At::Change(self.rng.below(30) + 1)),
+        };
+        self.next = vec![Op::Reclaim { stop: None }, trouble, forget];
+        Op::Compact { full: true, stop: None }
     }
 
     fn target(&mut self) -> Target {

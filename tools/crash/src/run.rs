@@ -20,6 +20,7 @@ use crate::script::{At, Crash, CrashKind, Edit, End, Op, Round, Script, Want, Wr
 use crate::send;
 
 mod commits;
+mod during;
 mod erase;
 mod follow;
 mod history;

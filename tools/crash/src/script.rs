@@ -74,6 +74,11 @@ pub enum Op {
     Commit(Write),
     /// Leaves a ticket.
     Submit(Write),
+    /// Submits the first and waits for one of the tickets; while that is made durable another caller submits the other.
+    During {
+        first: Write,
+        other: Write,
+    },
     /// Sends what was sent under that request id again, word for word.
     Retry(u8),
     /// Reads some heads at a snapshot, submits other work, then commits.
@@ -100,6 +105,8 @@ pub enum Op {
         on: Target,
         skip: u8,
     },
+    /// The machine goes off in that call from here on, if the round lasts as long: in the middle of what comes next.
+    Aim(At),
     Checkpoint,
     /// The last that many revisions and the head. `fields`: the lower four bits; with 16 equal contents are meant as well, with 32 it
     /// is refused if there are any. With 64 the newest three are left out.

@@ -9,23 +9,7 @@ impl World {
     pub(super) fn after_op(&mut self) -> Done {
         let store = self.store();
         let (published, durable) = (store.published(), store.durable());
-        if published > self.model.end() || durable > published {
-            let what = format!("durable {durable}, published {published}, submitted {}", self.model.end());
-            return failure("watermarks are in order", what);
-        }
-        if published < self.model.seen || durable < self.model.owed {
-            let what = format!("published {published} after {}, durable {durable}", self.model.seen);
-            return failure("watermarks never go back", what);
-        }
-        let sync = self.model.commits.iter().rev().find(|commit| commit.sync && commit.last() <= published);
-        if let Some(commit) = sync
-            && commit.last() > durable
-        {
-            return failure(
-                "durable before visible",
-                format!("{} is visible, {durable} is durable", commit.last()),
-            );
-        }
+        self.in_order(published, durable)?;
         self.model.observe(published, durable);
         self.note(published);
         let steps = match self.script.options.jobs {
@@ -42,6 +26,26 @@ impl World {
         Ok(())
     }
 
+    /// What is published and what is durable, at any moment.
+    pub(super) fn in_order(&self, published: u64, durable: u64) -> Done {
+        if published > self.model.end() || durable > published {
+            let what = format!("durable {durable}, published {published}, submitted {}", self.model.end());
+            return failure("watermarks are in order", what);
+        }
+        if published < self.model.seen || durable < self.model.owed {
+            let what = format!("published {published} after {}, durable {durable}", self.model.seen);
+            return failure("watermarks never go back", what);
+        }
+        let sync = self.model.commits.iter().rev().find(|commit| commit.sync && commit.last() <= published);
+        match sync.filter(|commit| commit.last() > durable) {
+            Some(commit) => {
+                let what = format!("{} is visible, {durable} is durable", commit.last());
+                failure("durable before visible", what)
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn op(&mut self, op: &Op) -> Done {
         match op {
             Op::Commit(write) => self.commit(write),
@@ -49,6 +53,7 @@ impl World {
                 let batch = self.prepare(write)?;
                 self.submit(batch)
             }
+            Op::During { first, other } => self.during(first, other),
             Op::Retry(n) => match self.requests.get(n).cloned() {
                 Some(batch) => {
                     self.settle_notes(&batch)?;
@@ -111,6 +116,10 @@ impl World {
                 self.errors |= FaultKind::ERRORS.contains(kind);
                 self.treacherous |= FaultKind::SILENT.contains(kind);
                 self.machine.fs.fail_next(*kind, on.part(), u32::from(*skip));
+                Ok(())
+            }
+            Op::Aim(at) => {
+                self.kill_at(*at);
                 Ok(())
             }
             Op::Checkpoint => self.checkpoint(),

@@ -1,6 +1,8 @@
 //! Manifest and index made anew from the value files, at any moment: after a crash, with a merge half done, twice, interrupted.
 
-use recension::RebuildMode;
+use recension::{Compaction, Error, Progress, RebuildMode};
+
+use recension::limits::Limits;
 
 use super::*;
 use crate::script::CrashKind;
@@ -24,11 +26,18 @@ fn from_value_files(world: &mut World, keeps_manifest: bool, rng: &mut Prng) -> 
         true => CrashKind::Power(CrashPolicy::draw(rng)),
         false => CrashKind::Process,
     };
+    let from = match rng.one_in(2) {
+        true => half_merged(world)?,
+        false => world.machine.fork(),
+    };
     let mut machine = match &crash {
-        CrashKind::Power(policy) => world.machine.fork().crash(policy),
-        CrashKind::Process => world.machine.fork().process_kill(),
+        CrashKind::Power(policy) => from.crash(policy),
+        CrashKind::Process => from.process_kill(),
     };
     let mut power = crash != CrashKind::Process;
+    if is_half_merged(&machine) {
+        world.coverage.count("rebuilt from a merge that is half done");
+    }
     quiet(&machine);
     if !keeps_manifest {
         let manifests = machine.fs.files().into_iter().filter(|path| path.ends_with(".manifest"));
@@ -70,6 +79,38 @@ fn from_value_files(world: &mut World, keeps_manifest: bool, rng: &mut Prng) -> 
         (model.owed_to_process, model.seen) = (model.owed, model.owed);
     }
     compare(model, world.step(), &store, Allowed::default(), &machine)
+}
+
+/// The machine behind a process kill, its store opened and merged until a merge is half done, if there is anything to merge in parts. It is still on.
+fn half_merged(world: &World) -> Result<SimEnv, Failure> {
+    let machine = copy(world);
+    // In many parts.
+    let limits = Limits { pack_part_bytes: 1 << 10, pack_part_records: 4, ..world.limits_now() };
+    let store = match builder(world, &machine).limits(limits).open() {
+        Ok(store) => store,
+        Err(error) => return failure("a store that crashed can be opened", error.to_string()),
+    };
+    let mut go_on = |_: &'static str, _: u64, _: u64| !is_half_merged(&machine);
+    let result = store.compact(Compaction::Full, &mut Progress::new(&mut go_on));
+    // Going, it must not tidy up.
+    machine.fs.power_off();
+    match result {
+        Ok(()) | Err(Error::Cancelled) => Ok(machine),
+        Err(error) => failure("errors have a cause", format!("compact: {error}")),
+    }
+}
+
+/// Whether value files share sequence numbers and do not have the same ones.
+fn is_half_merged(machine: &SimEnv) -> bool {
+    let Ok(state) = recension::manifest::read_state(&machine.env(), DIR.as_ref()) else { return false };
+    let files: Vec<_> =
+        state.value_files.values().filter(|it| it.sequence_first <= it.sequence_last).collect();
+    files.iter().any(|a| {
+        files.iter().any(|b| {
+            let apart = a.sequence_last < b.sequence_first || b.sequence_last < a.sequence_first;
+            !apart && (a.sequence_first, a.sequence_last) != (b.sequence_first, b.sequence_last)
+        })
+    })
 }
 
 const ORACLE: &str = "the index can be made again from the log";

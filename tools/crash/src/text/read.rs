@@ -129,9 +129,10 @@ choices! {
         Show { back, open, fields }
     ]
     Op [WaitAll WaitOne DropOne Sync Flush Checkpoint Reopen Verify Hold Evict ReadOnly Rebuild Anew Restore Stray]
-        [Commit Submit Retry Jobs Advance ClockJump Read Feed Room Rot Follow]
+        [Commit Submit Retry Jobs Advance ClockJump Read Feed Room Rot Follow Aim]
         [
             Transaction { reads, writes, between, sync }
+            During { first, other }
             Compact { full, stop }
             Fault { kind, on, skip }
             Forget { entity, back, fields }
