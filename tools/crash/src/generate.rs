@@ -271,6 +271,10 @@ impl<'a> Maker<'a> {
                     let newer =
                         Op::Commit(Write { edits: vec![edit], sync: true, request: None, run: false });
                     self.next = vec![Op::Restore, erasing, newer];
+                    if self.rng.one_in(2) {
+                        // It is the first thing behind the checkpoint.
+                        self.next.swap(1, 2);
+                    }
                 }
                 Op::Checkpoint
             }

@@ -248,6 +248,11 @@ impl Board {
                 self.bound,
                 self.seconds
             );
+            let mut medians: Vec<u64> = self.lines.iter().filter_map(Line::median).collect();
+            medians.sort_unstable();
+            if let (Some(middle), Some(most)) = (medians.get(medians.len() / 2), medians.last()) {
+                println!("seeds to detection: {middle} for the mistake in the middle, {most} for the rarest");
+            }
             for (name, why) in THREADS {
                 println!("not run, as it takes two threads: {name} ({why})");
             }
