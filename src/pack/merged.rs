@@ -6,16 +6,16 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::layout::Rectangle;
-use super::plan::PackInput;
+use super::plan::{InputChanges, PackInput};
 use crate::codec::Malformed;
 use crate::index::annotations::{Erasures, erase_row, is_purged};
-use crate::log::{Change, ChangeIter, LoggedChange};
+use crate::log::{Change, LoggedChange};
 use crate::model::{Address, Digest, FieldMask};
 use crate::{Error, Result};
 
 /// The changes of all inputs in sequence order, as far as they lie in the rectangle. Says so if one is missing or there twice.
 pub(super) struct Merged<'a> {
-    inputs: Vec<Peekable<ChangeIter>>,
+    inputs: Vec<Peekable<InputChanges<'a>>>,
     rectangle: &'a Rectangle,
     erasures: &'a dyn Erasures,
     path: &'a Path,
@@ -28,9 +28,10 @@ impl<'a> Merged<'a> {
         rectangle: &'a Rectangle,
         erasures: &'a dyn Erasures,
         path: &'a Path,
+        cancel: &'a dyn Fn() -> bool,
     ) -> Self {
         let (after, up_to) = (rectangle.sequence_first.saturating_sub(1), rectangle.sequence_last);
-        let inputs = inputs.iter().map(|input| input.changes(after, up_to).peekable()).collect();
+        let inputs = inputs.iter().map(|input| input.changes(after, up_to, cancel).peekable()).collect();
         Self { inputs, rectangle, erasures, path, last: after }
     }
 

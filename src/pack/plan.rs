@@ -19,7 +19,7 @@ use super::layout::Rectangle;
 use super::merged::Merged;
 use super::reader::Pack;
 use crate::env::HashMap;
-use crate::log::{Change, ChangeIter, Locator, Member, UnitKind, ValueFile};
+use crate::log::{Change, Locator, LoggedChange, Member, UnitKind, ValueFile};
 use crate::model::{Address, Digest, Entity, Fields, Row};
 use crate::{Error, Result};
 
@@ -34,6 +34,9 @@ const MIXED_BYTES: u64 = 32 << 10;
 
 /// So many changes are read between two questions whether to go on.
 const ASK_EVERY: u64 = 1024;
+
+/// See [`PackInput::changes`].
+pub type InputChanges<'a> = Box<dyn Iterator<Item = Result<LoggedChange>> + 'a>;
 
 /// What is packed.
 #[derive(Clone)]
@@ -55,10 +58,18 @@ impl PackInput {
         }
     }
 
-    /// Its changes with `after < sequence <= up_to`.
-    pub fn changes(&self, after: u64, up_to: u64) -> ChangeIter {
-        let changes = self.file().changes(after, up_to);
-        let Self::Part(_, rectangle) = self else { return changes };
+    /// Its changes with `after < sequence <= up_to`, and `Cancelled` as the last of them if `cancel` says so. It is asked every so many changes,
+    /// those counted that lie in other parts: of a large run most do.
+    pub fn changes<'a>(&self, after: u64, up_to: u64, cancel: &'a dyn Fn() -> bool) -> InputChanges<'a> {
+        let mut seen = 0_u64;
+        let changes = self.file().changes(after, up_to).map(move |change| {
+            seen += 1;
+            match seen.is_multiple_of(ASK_EVERY) && cancel() {
+                true => Err(Error::Cancelled),
+                false => change,
+            }
+        });
+        let Self::Part(_, rectangle) = self else { return Box::new(changes) };
         let rectangle = rectangle.clone();
         Box::new(changes.filter(move |change| {
             change.as_ref().map_or(true, |change| rectangle.has_entity(change.change.place()))
@@ -94,16 +105,13 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads the changes of all inputs. `cancel` is asked every so many.
-    pub fn gather(mut changes: Merged<'_>, cancel: &dyn Fn() -> bool) -> Result<Self> {
+    /// Reads the changes of all inputs.
+    pub fn gather(mut changes: Merged<'_>) -> Result<Self> {
         let mut known: HashMap<Entity, u32> = HashMap::default();
         let mut entries = Vec::new();
         let mut records = 0_u64;
         while let Some((input, change)) = changes.next()? {
             records += 1;
-            if records.is_multiple_of(ASK_EVERY) && cancel() {
-                return Err(Error::Cancelled);
-            }
             let Change::Revision { entity, row, digests } = change.change else { continue };
             if digests.is_empty() {
                 continue;

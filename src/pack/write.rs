@@ -102,8 +102,8 @@ pub fn pack_erasing(
         packer: PACKER,
         level: request.options.level.unsigned_abs() as u16,
     };
-    let changes = || Merged::new(inputs, &request.rectangle, erasures, path);
-    let contents = Contents::gather(changes(), cancel)?;
+    let changes = || Merged::new(inputs, &request.rectangle, erasures, path, cancel);
+    let contents = Contents::gather(changes())?;
     // A part by entities may have none.
     if contents.records == 0 && request.rectangle.is_whole() {
         return Err(Error::invalid(format!("no changes for {}", path.display())));

@@ -291,7 +291,9 @@ impl Inner {
         let made = self.make_pack(&inputs, rectangle, &template, &erasures, merge.options, cancel);
         let Some((part, entry)) = self.inputs_packable(merge, made)? else { return Ok(()) };
         if merge.rewrites {
-            let Some(()) = self.inputs_packable(merge, require_all(&inputs, &part))? else { return Ok(()) };
+            let Some(()) = self.inputs_packable(merge, require_all(&inputs, &part, cancel))? else {
+                return Ok(());
+            };
         } else {
             self.require_whole(merge, &part)?;
         }
@@ -373,11 +375,11 @@ fn rectangle_of(info: &ValueFileInfo) -> Rectangle {
 }
 
 /// A file that was only written anew must have every change of its rectangle that the inputs have.
-fn require_all(inputs: &[PackInput], part: &ValueFileInfo) -> Result<()> {
+fn require_all(inputs: &[PackInput], part: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
     let rectangle = rectangle_of(part);
     let mut expected = 0_u64;
     for input in inputs {
-        for change in input.changes(part.sequence_first.saturating_sub(1), part.sequence_last) {
+        for change in input.changes(part.sequence_first.saturating_sub(1), part.sequence_last, cancel) {
             expected = expected.saturating_add(u64::from(rectangle.has_entity(change?.change.place())));
         }
     }

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::support::*;
 
 /// Three segments: pages that are edited in all of them, small entities, annotations.
@@ -146,4 +148,28 @@ fn parts_by_entity_hold_everything_between_them() {
         contents.sort_by_key(|(address, ..)| *address);
         assert_eq!(Said { changes, contents }, all);
     }
+}
+
+#[test]
+fn a_part_asks_whether_to_go_on_also_where_it_reads_what_lies_in_other_parts() {
+    let fs = MemFs::new();
+    let mut log = Writer::new(&fs);
+    for edit in 0..1100 {
+        log.commit(vec![put(&format!("page {edit}"), "few words")]);
+    }
+    let last = log.next_sequence - 1;
+    let mut request = request(70, 1, last, TEST);
+    (request.rectangle.entity_first, request.rectangle.entity_last) = ("z".into(), Bytes::new());
+    let inputs = [sealed(&log)];
+    let asked = std::cell::Cell::new(0);
+    let answer = |stop: bool| {
+        asked.set(asked.get() + 1);
+        stop
+    };
+    // Nothing of it lies in the part. Once for the contents, once for the directory.
+    let info = pack(&*fs, &path_of(request.id), &inputs, &request, &|| answer(false)).unwrap();
+    assert_eq!((info.records, asked.get()), (0, 2));
+    request.id.number += 1;
+    let stopped = pack(&*fs, &path_of(request.id), &inputs, &request, &|| answer(true));
+    assert!(matches!(stopped, Err(crate::Error::Cancelled)), "{stopped:?}");
 }

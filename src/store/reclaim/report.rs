@@ -71,11 +71,11 @@ pub struct HeldFile {
     pub path: PathBuf,
     /// What it is.
     pub role: HeldRole,
-    /// Forgotten contents in it. Of a checkpoint: annotations that may concern what is in it.
+    /// Forgotten contents in it. A checkpoint is not looked into: of it, annotations that forget and may concern what is in it.
     pub contents: u64,
     /// Rows with an author, a comment, attributes or a piece of a digest that is forgotten.
     pub fields: u64,
-    /// Changes, rows and bounds that tell of a purged entity.
+    /// Changes, rows and bounds that tell of a purged entity. Of a checkpoint: annotations that purge.
     pub names: u64,
     /// Some of the jobs that made it forgotten.
     pub jobs: Vec<u64>,

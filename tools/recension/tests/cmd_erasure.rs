@@ -41,8 +41,11 @@ fn the_report_names_files_until_reclaim_has_written_them_anew() {
     assert_eq!(done[0]["complete"], true);
     assert!(!holds(&cli, "SECRETWORD") && !holds(&cli, "NAMEWORD"));
     // The checkpoint was made before: it is named as long as it is there.
-    let left = cli.words("erasure-report s").fails_with(6).text();
+    let left = cli.words("erasure-report s").fails_with(6);
+    assert!(left.err.contains("delete a checkpoint") && !left.err.contains("`reclaim`"), "{}", left.err);
+    let left = left.text();
     assert!(left.contains("checkpoint") && left.lines().count() == 1, "{left}");
+    assert!(left.contains("of before 2 erasing annotations"), "no number of contents is claimed: {left}");
     cli.words("erasure-report s --released copy").fails_with(1);
     std::fs::remove_dir_all(cli.path("copy")).unwrap();
     let gone = cli.words("erasure-report s --json").ok().json();

@@ -149,6 +149,15 @@ fn object(held: &HeldFile) -> Object {
 
 fn sentence(held: &HeldFile) -> String {
     let jobs: Vec<String> = held.jobs.iter().map(|job| format!("{job:016x}")).collect();
+    if held.role == HeldRole::Checkpoint {
+        // It is not looked into: another store, perhaps one that is in use.
+        return format!(
+            "checkpoint, or the store that this one was restored from, of before {} (jobs {}, from sequence {} on)",
+            count(held.contents.saturating_add(held.names), "erasing annotation", "erasing annotations"),
+            jobs.join(", "),
+            held.sequence
+        );
+    }
     let mut what = Vec::new();
     if held.contents > 0 {
         what.push(count(held.contents, "content", "contents"));
