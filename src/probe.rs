@@ -9,6 +9,7 @@ use std::cell::Cell;
 pub const ALL: &[&str] = &[
     "seal: log synced first",
     "background: disk full, tried again",
+    "background: failed read, tried again",
     "background: tried again ever less often",
     "background: writer slowed down for packing",
     "background: writer stopped for a flush",
@@ -17,6 +18,7 @@ pub const ALL: &[&str] = &[
     "compaction: into level 1",
     "compaction: into level 2 or below",
     "compaction: moved",
+    "compaction: put off, a table cannot be read",
     "flush: annotations",
     "flush: during replay",
     "flush: installed",

@@ -1,8 +1,9 @@
 //! Background work: rotating and flushing memtables, sealing segments, compaction, promises.
 //!
 //! Each is a queue of one: a flag says that a job is queued or running, the job takes the flag down and looks once more. Jobs hold
-//! the store weakly: when the last handle is dropped they find nothing to do. A failed job latches the store, except for a full
-//! disk: then the work waits, is tried again, and writers hear of it when they would have to wait for it.
+//! the store weakly: when the last handle is dropped they find nothing to do. A failed job latches the store, unless it failed for want of room
+//! or because something could not be read: then the work waits and is tried again (`put_off.rs`), and writers hear of it when they would have to
+//! wait for it.
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,17 +18,13 @@ use super::forget::remains::Known;
 use super::inner::Inner;
 use super::open::OpenReport;
 use super::options::Packing;
-use super::unpackable::is_given_up;
+use super::put_off::{PutOffs, Work, is_put_off};
+use super::unpackable::{is_given_up, is_unreadable};
 use crate::codec::FileId;
 use crate::env::{JobClass, Jobs};
 use crate::index::memtable::Memtable;
 use crate::pack::Crew;
 use crate::{Error, Result};
-
-/// How long to wait before trying again after the disk was full. Work that nobody waits for is tried ever less often,
-const RETRY_FULL: Duration = Duration::from_millis(500);
-/// each time after twice as long, and so many times longer at most: every 64 seconds.
-const RETRY_DOUBLINGS: u32 = 7;
 
 /// What is queued or running.
 #[derive(Default)]
@@ -35,6 +32,7 @@ pub(crate) struct Background {
     spare: AtomicBool,
     flush: AtomicBool,
     compact: AtomicBool,
+    compact_again: AtomicBool,
     pack: AtomicBool,
     reclaim: AtomicBool,
     seal: AtomicBool,
@@ -60,8 +58,10 @@ pub(crate) struct Background {
     pub(crate) unpackable: Mutex<BTreeSet<FileId>>,
     /// Segments that are sealed and wait to be packed, as of the last seal or pack.
     pub(crate) waiting_to_pack: AtomicU64,
-    /// How often in a row compacting, packing and merging were put off for want of room, or of a disk that takes what is written.
+    /// How often in a row packing and merging were put off.
     pub(crate) in_vain: AtomicU32,
+    /// What failed and is tried again.
+    pub(crate) put_off: PutOffs,
     /// Log bytes written when a writer was last slowed down for packing.
     pub(crate) throttled_at: AtomicU64,
     /// Ranges of sequence numbers whose merge would not pay.
@@ -76,8 +76,6 @@ pub(crate) struct Background {
     pub(crate) reclaimed_in_vain: AtomicU32,
     /// Somebody makes the best layout: meanwhile nothing is packed or merged in the background.
     pub(crate) packing_fully: AtomicBool,
-    /// The last background job found the disk full.
-    full: Mutex<Option<Error>>,
     pub(crate) open_report: OpenReport,
 }
 
@@ -107,8 +105,9 @@ impl Background {
         self.running.load(Ordering::SeqCst) == 0
     }
 
-    pub(crate) fn out_of_space(&self) -> Option<Error> {
-        self.full.lock().clone()
+    /// How many segments wait to be sealed.
+    pub(crate) fn segments_to_seal(&self) -> usize {
+        self.to_seal.lock().len()
     }
 }
 
@@ -167,6 +166,7 @@ impl Inner {
         self: &Arc<Self>,
         class: JobClass,
         delay: Duration,
+        work: Work,
         flag: fn(&Background) -> &AtomicBool,
         step: Step,
     ) {
@@ -186,29 +186,25 @@ impl Inner {
                 .unwrap_or_else(|_| Err(Error::invalid("internal: a background job panicked")));
             match result {
                 Ok(()) => {
-                    *inner.background.full.lock() = None;
-                    if class == JobClass::Compact {
+                    inner.background.put_off.done(work);
+                    if work == Work::Pack {
                         inner.background.in_vain.store(0, Ordering::Relaxed);
                     }
                 }
                 Err(Error::Cancelled) => {}
                 Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
-                // Writers do not wait for it.
-                Err(error)
-                    if class == JobClass::Compact
-                        && (is_given_up(&error) || matches!(error, Error::OutOfSpace { .. })) =>
-                {
-                    probe!("background: tried again ever less often");
-                    let before = inner.background.in_vain.fetch_add(1, Ordering::Relaxed);
-                    let delay = RETRY_FULL * 2_u32.pow(before.min(RETRY_DOUBLINGS));
-                    tracing::warn!(%error, ?delay, "background work is put off");
-                    inner.once(class, delay, flag, step);
-                }
-                Err(error @ Error::OutOfSpace { .. }) => {
-                    probe!("background: disk full, tried again");
-                    tracing::warn!(%error, "background work waits for space");
-                    *inner.background.full.lock() = Some(error);
-                    inner.once(class, RETRY_FULL, flag, step);
+                Err(error) if is_put_off(work, &error) => {
+                    match class {
+                        JobClass::Compact => probe!("background: tried again ever less often"),
+                        _ if is_unreadable(&error) => probe!("background: failed read, tried again"),
+                        _ => probe!("background: disk full, tried again"),
+                    }
+                    if work == Work::Pack {
+                        inner.background.in_vain.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let delay = inner.background.put_off.again(work, &error);
+                    tracing::warn!(%work, %error, ?delay, "background work is put off");
+                    inner.once(class, delay, work, flag, step);
                 }
                 Err(error) => _ = inner.latch(&error),
             }
@@ -224,6 +220,7 @@ impl Inner {
         self.once(
             JobClass::Flush,
             Duration::ZERO,
+            Work::Flush,
             |background| &background.flush,
             |inner| {
                 while inner.flush_one()? {
@@ -239,15 +236,36 @@ impl Inner {
             self.once(
                 JobClass::Compact,
                 Duration::ZERO,
+                Work::Compact,
                 |background| &background.compact,
                 |inner| {
-                    if inner.compact_one(&|| inner.is_ending())? {
-                        inner.compact_in_background();
+                    match inner.compact_one(&|| inner.is_ending()) {
+                        Ok(false) => return Ok(()),
+                        Ok(true) => {}
+                        // Others go on meanwhile.
+                        Err(error) if is_unreadable(&error) => inner.compact_again(),
+                        Err(error) => return Err(error),
                     }
+                    inner.compact_in_background();
                     Ok(())
                 },
             );
         }
+    }
+
+    /// Queues another try at the compactions whose tables could not be read.
+    fn compact_again(self: &Arc<Self>) {
+        self.once(
+            JobClass::Compact,
+            self.background.put_off.compaction_delay(),
+            Work::CompactAgain,
+            |background| &background.compact_again,
+            |inner| {
+                inner.background.put_off.release_compactions();
+                inner.compact_in_background();
+                Ok(())
+            },
+        );
     }
 
     /// Queues the packing of sealed segments and the merging of packs, a segment or a part at a time (`turns`).
@@ -257,6 +275,7 @@ impl Inner {
             self.once(
                 JobClass::Compact,
                 Duration::ZERO,
+                Work::Pack,
                 |background| &background.pack,
                 |inner| {
                     if inner.background.packing_fully.load(Ordering::Acquire) {
@@ -274,7 +293,7 @@ impl Inner {
 
     /// Queues the erasing of what is forgotten, unless it is queued.
     pub(crate) fn reclaim_once(self: &Arc<Self>, delay: Duration, step: Step) {
-        self.once(JobClass::Compact, delay, |background| &background.reclaim, step);
+        self.once(JobClass::Compact, delay, Work::Reclaim, |background| &background.reclaim, step);
     }
 
     /// Whether background work should stop where it is.
@@ -288,14 +307,26 @@ impl Inner {
             return;
         }
         self.background.to_seal.lock().append(rolled);
-        self.once(JobClass::Flush, Duration::ZERO, |background| &background.seal, |inner| inner.seal_all());
+        self.seal_soon();
     }
 
-    /// A failure of work on files latches, whoever asked for the work: a sync may be what failed, and it is not to be tried again.
+    /// Queues sealing unless it is queued.
+    pub(crate) fn seal_soon(self: &Arc<Self>) {
+        self.once(
+            JobClass::Flush,
+            Duration::ZERO,
+            Work::Seal,
+            |background| &background.seal,
+            |inner| inner.seal_all(),
+        );
+    }
+
+    /// A failure of work on files latches, whoever asked for the work: a sync may be what failed, and it is not to be tried again. What only
+    /// could not be read is as it was.
     pub(crate) fn latching<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| match error {
             Error::OutOfSpace { .. } | Error::Cancelled => error,
-            error if is_given_up(&error) => error,
+            error if is_given_up(&error) || is_unreadable(&error) => error,
             Error::Invalid { .. } if self.closed.load(Ordering::Acquire) => error,
             error => self.latch(&error),
         })
@@ -315,6 +346,12 @@ impl Inner {
 
     fn promise_in_background(self: &Arc<Self>) {
         let delay = self.options.promise_delay;
-        self.once(JobClass::Urgent, delay, |background| &background.promise, |inner| inner.write_promise());
+        self.once(
+            JobClass::Urgent,
+            delay,
+            Work::Promise,
+            |background| &background.promise,
+            |inner| inner.write_promise(),
+        );
     }
 }

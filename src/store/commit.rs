@@ -8,6 +8,7 @@ use super::draft::{Batch, Committed, Durability};
 use super::inner::Inner;
 use super::pipeline::Reserved;
 use super::prepare::{PreparedWhat, prepare};
+use super::put_off::Work;
 use super::resolve::{Plan, Resolved};
 use super::ticket::{Ticket, TicketState};
 use crate::log::FrameKind;
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 /// Memtables that wait for their flush before writers are slowed down, and at which they stop.
 const WAITING_SLOW: usize = 2;
 const WAITING_STOP: usize = 5;
+/// Segments that wait to be sealed at which writers stop: what is in an unsealed one is held in memory.
+const SEALS_STOP: usize = 16;
 /// Delay for each memtable above `WAITING_SLOW`, and for each table of level 0 above three times its limit.
 const DELAY_STEP: Duration = Duration::from_micros(500);
 /// Sealed segments that wait to be packed before writers are slowed down.
@@ -96,9 +99,16 @@ impl Inner {
             let waiting = view.memtables().len().saturating_sub(1);
             if waiting >= WAITING_STOP {
                 drop(view);
-                self.counters.stops.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.counters.stops.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(waiting, "writers wait for a memtable to be flushed");
-                self.wait_for_flush()?;
+                self.wait_for(Work::Flush)?;
+                continue;
+            }
+            if self.background.segments_to_seal() >= SEALS_STOP {
+                drop(view);
+                self.counters.stops.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!("writers wait for segments to be sealed");
+                self.wait_for(Work::Seal)?;
                 continue;
             }
             let tables = view.levels().revisions.level(0).len();
@@ -107,7 +117,7 @@ impl Inner {
             self.throttle_for_packing();
             if behind > 0 {
                 let delay = DELAY_STEP.saturating_mul(u32::try_from(behind).unwrap_or(u32::MAX).min(100));
-                self.counters.delays.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.counters.delays.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(
                     waiting,
                     tables,
@@ -143,21 +153,25 @@ impl Inner {
         let _ = self.env.jobs.help();
     }
 
-    fn wait_for_flush(self: &Arc<Self>) -> Result<()> {
+    fn wait_for(self: &Arc<Self>, work: Work) -> Result<()> {
         self.check_writable()?;
-        probe!("background: writer stopped for a flush");
-        self.flush_in_background();
+        if work == Work::Seal {
+            self.seal_soon();
+        } else {
+            probe!("background: writer stopped for a flush");
+            self.flush_in_background();
+        }
         match self.env.jobs.help() {
             Some(true) => {}
             Some(false) => {
-                return Err(self.latch(&Error::invalid("internal: memtables wait and no flush is queued")));
+                return Err(self.latch(&Error::invalid("internal: writers wait and no job is queued")));
             }
             None => {
                 let mut count = self.background_done.0.lock();
                 let _ = self.background_done.1.wait_for(&mut count, Duration::from_millis(100));
             }
         }
-        // Nothing was given out: the caller can try again when there is room.
-        self.background.out_of_space().map_or(Ok(()), Err)
+        // Nothing was given out: the caller can try again when there is room, or the disk answers.
+        self.background.put_off.error(work).map_or(Ok(()), Err)
     }
 }

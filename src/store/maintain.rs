@@ -10,7 +10,7 @@ use super::inner::Inner;
 use super::pipeline::{Item, Placed};
 use super::tables::Tables;
 use super::ticket::TicketState;
-use super::unpackable::is_failed_sync;
+use super::unpackable::{is_failed_sync, is_unreadable};
 use super::values::ValueEntry;
 use crate::index::compaction::{self, CompactionJob, CompactionOutcome, FlushOutcome};
 use crate::index::levels::invariants::check_boundaries;
@@ -66,7 +66,7 @@ impl Inner {
     fn clean_up(&self, tables: &Tables, result: &Result<()>) {
         // After any other failure the store latches: the manifest may name the files, or a sync failed, which is not tried again.
         if let Err(error) = result
-            && matches!(error, Error::OutOfSpace { .. } | Error::Cancelled)
+            && (matches!(error, Error::OutOfSpace { .. } | Error::Cancelled) || is_unreadable(error))
             && let Err(error) = tables.give_up()
         {
             tracing::warn!(%error, "could not remove the files of a job that failed");
@@ -140,9 +140,10 @@ impl Inner {
         }
     }
 
-    /// What compaction would do next.
+    /// What compaction would do next, without what is put off.
     pub(crate) fn next_compaction(&self) -> Option<CompactionJob> {
-        compaction::pick(self.view.load().levels(), &self.options.limits, &[])
+        let put_off = self.background.put_off.claims();
+        compaction::pick(self.view.load().levels(), &self.options.limits, &put_off)
     }
 
     /// Does one compaction; `false` if there was none to do. `Cancelled` leaves everything as it was.
@@ -160,10 +161,22 @@ impl Inner {
         job: &CompactionJob,
         cancel: &dyn Fn() -> bool,
     ) -> Result<()> {
+        if !job.is_move() {
+            self.require_space("merge tables", job.bytes())?;
+        }
         let tables = self.tables();
         let merged = self.merge(job, &tables, cancel);
         self.clean_up(&tables, &merged);
-        merged?;
+        match merged {
+            Err(error) if is_unreadable(&error) => {
+                probe!("compaction: put off, a table cannot be read");
+                tracing::warn!(%error, "tables cannot be compacted and stay as they are: run check");
+                self.background.put_off.compaction(job.claim(), &error);
+                return Err(error);
+            }
+            merged => merged?,
+        }
+        self.background.put_off.compacted(job.claim());
         tracing::debug!(bytes = job.bytes(), "tables were compacted");
         self.counters.compactions.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -182,6 +195,8 @@ impl Inner {
     /// Compacts until nothing is left to do; fully: until each keyspace is in one level.
     pub(crate) fn compact(self: &Arc<Self>, how: Compaction, progress: &mut Progress<'_>) -> Result<()> {
         self.flush_all()?;
+        // Asked for: what could not be read before is tried again.
+        self.background.put_off.release_compactions();
         let full = how == Compaction::Full;
         if full {
             self.pack_fully(progress)?;

@@ -255,7 +255,7 @@ impl Inner {
     pub(crate) fn merge_part(&self, merge: &Merge, cancel: &dyn Fn() -> bool) -> Result<()> {
         // What a part writes is at most what it reads.
         let bytes: u64 = merge.inputs.iter().map(|info| info.len).sum();
-        self.require_space(bytes.min(self.options.limits.pack_part_bytes.saturating_mul(2)))?;
+        self.require_space("make a pack", bytes.min(self.options.limits.pack_part_bytes.saturating_mul(2)))?;
         let mut packs = Vec::with_capacity(merge.inputs.len());
         for info in &merge.inputs {
             let Some(pack) = self.packable(info.id, self.open_pack(info))? else { return Ok(()) };

@@ -28,6 +28,7 @@ mod parts;
 mod pipeline;
 mod prepare;
 mod progress;
+mod put_off;
 mod read;
 mod rebuild;
 mod reclaim;
@@ -70,6 +71,7 @@ pub use maintain::Compaction;
 pub use open::{AcceptClockSteps, CutReport, IfMissing, OpenReport, StoreBuilder};
 pub use options::{ByteSize, Options, Packing, TableReads};
 pub use progress::Progress;
+pub use put_off::PutOff;
 pub use rebuild::{RebuildMode, RebuildReport};
 pub use reclaim::{ErasureReport, HeldFile, HeldRole, Reclaimed, UnknownFile};
 pub use repair::{Lost, RepairMode, RepairReport, repair};
@@ -158,7 +160,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `Conflict` if the head is not as expected; `Invalid` for what breaks a limit; `Busy`, `OutOfSpace`: try again; `Latched`: reopen.
+    /// `Conflict` if the head is not as expected; `Invalid` for what breaks a limit; `Busy`, `OutOfSpace`: try again; `Io`: something could not be
+    /// read, nothing was given out; `Latched`: reopen.
     pub fn put(&self, entity: impl AsRef<[u8]>, expect: Expect, draft: Draft) -> Result<Committed> {
         self.commit(Batch::new().put(entity, expect, draft)?)
     }

@@ -321,6 +321,7 @@ pub(crate) fn open_locked(builder: StoreBuilder, env: Env, held: Option<StoreLoc
     let inner = opening.finish(recovered)?;
     tell(&inner);
     if !read_only {
+        inner.compact_in_background();
         inner.pack_in_background();
         if inner.annotated.load(crate::sync::atomic::Ordering::Relaxed) {
             inner.reclaim_after(std::time::Duration::ZERO);

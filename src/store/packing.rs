@@ -122,7 +122,7 @@ impl Inner {
     }
 
     pub(super) fn pack_segment(&self, info: &ValueFileInfo, cancel: &dyn Fn() -> bool) -> Result<()> {
-        self.require_space(info.len / SMALLEST_OF)?;
+        self.require_space("make a pack", info.len / SMALLEST_OF)?;
         let store = self.manifest.state().store;
         let path = self.manifest.files().path(info.id, FileKind::Segment);
         let handle = self.manifest.files().open(info.id, FileKind::Segment);

@@ -5,6 +5,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use super::forget::NotErased;
 use super::inner::Inner;
 use super::options::Packing;
+use super::put_off::PutOff;
 use crate::Result;
 use crate::codec::{FileId, FileKind};
 
@@ -102,6 +103,8 @@ pub struct Stats {
     pub throttled: (u64, u64),
     /// Since opening: commits delayed because sealed segments wait to be packed.
     pub throttled_packing: u64,
+    /// Background work that failed because there was no room, or because something could not be read or a table is damaged, and is tried again.
+    pub put_off: Vec<PutOff>,
     /// Why the store takes no more writes, if so.
     pub latched: Option<String>,
 }
@@ -196,6 +199,7 @@ impl Inner {
             merged: load(&self.counters.merges),
             throttled: (load(&self.counters.delays), load(&self.counters.stops)),
             throttled_packing: load(&self.counters.delays_packing),
+            put_off: self.background.put_off.list(),
             latched: self.latch.get().map(ToString::to_string),
             ..Stats::default()
         };

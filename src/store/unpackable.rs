@@ -46,12 +46,12 @@ impl Inner {
     }
 
     /// Refuses work that will find no room, before it writes anything.
-    pub(super) fn require_space(&self, bytes: u64) -> Result<()> {
+    pub(super) fn require_space(&self, action: &'static str, bytes: u64) -> Result<()> {
         // Where it cannot be told, writing tells.
         match self.env.fs.free_space(&self.path) {
             Ok(free) if free < bytes => {
                 probe!("pack: no room, nothing tried");
-                Err(Error::OutOfSpace { action: "make a pack", path: self.path.clone() })
+                Err(Error::OutOfSpace { action, path: self.path.clone() })
             }
             _ => Ok(()),
         }
@@ -61,6 +61,21 @@ impl Inner {
 /// Whether bytes or names that others count on may not be on the disk.
 pub(super) fn is_failed_sync(error: &Error) -> bool {
     matches!(error, Error::Io { action: "sync" | "sync the directory", .. })
+}
+
+/// Whether something only could not be read (opened, measured): then everything is as it was. The manifest is not meant: it speaks for itself.
+pub(super) fn is_failed_read(error: &Error) -> bool {
+    matches!(error, Error::Io { action: "open" | "read" | "read the length of" | "map", .. })
+        && file_of(error).is_some_and(|(_, kind)| kind != FileKind::Manifest)
+}
+
+/// Whether a file could not be read, or a table is damaged, which is a view of the log and no more. Rows in the wrong order are none of these (they
+/// are told for the whole table, at 0): that is a mistake of ours, or worse.
+pub(super) fn is_unreadable(error: &Error) -> bool {
+    let is_table = |kind| matches!(kind, FileKind::RevisionTable | FileKind::PlainTable);
+    is_failed_read(error)
+        || matches!(error, Error::Corrupt(corruption) if corruption.offset > 0)
+            && file_of(error).is_some_and(|(_, kind)| is_table(kind))
 }
 
 /// Whether a pack could not be written or read back, and was given up.

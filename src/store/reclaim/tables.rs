@@ -9,6 +9,7 @@ use crate::index::compaction::CompactionJob;
 use crate::manifest::TableInfo;
 use crate::store::forget::erasures::ViewErasures;
 use crate::store::inner::Inner;
+use crate::store::unpackable::is_failed_read;
 use crate::{Error, Result};
 
 impl Inner {
@@ -38,7 +39,7 @@ impl Inner {
                 Ok(Held { unreadable: Some(why), .. }) | Err(why) => pass.give_up(name, info.id, why),
                 Ok(held) if held.is_empty() => _ = pass.clean.insert(info.id),
                 Ok(_) => {
-                    self.require_space(info.len)?;
+                    self.require_space("write a table anew", info.len)?;
                     let Some(job) = CompactionJob::rewrite(view.levels(), info.keyspace, info.id) else {
                         pass.clean.insert(info.id);
                         continue;
@@ -48,7 +49,10 @@ impl Inner {
                             probe!("reclaim: table written anew");
                             pass.done.tables += 1;
                         }
-                        Err(error @ (Error::Corrupt(_) | Error::Unsupported { .. })) => {
+                        Err(error)
+                            if matches!(error, Error::Corrupt(_) | Error::Unsupported { .. })
+                                || is_failed_read(&error) =>
+                        {
                             pass.give_up(name, info.id, error.to_string());
                         }
                         Err(error) => return self.latching(Err(error)),

@@ -4,6 +4,7 @@ use super::*;
 use crate::audit::Audit;
 use recension::Stats;
 use recension::manifest::State;
+use recension::sim::FaultKind;
 
 /// Calls of the disk for three commits and all background work that is left when faults have stopped,
 const CALLS_MAX: u64 = 50_000;
@@ -124,10 +125,6 @@ impl World {
             live.map_or(0, |file| file.live_bytes),
             live.map_or(0, |file| file.stored_bytes),
         )?;
-        // Compactions are looked for behind a flush.
-        if stats.jobs.0 == 0 {
-            return Ok(());
-        }
         let newest = stats.levels.first().map_or(0, |level| level.0);
         held("tables in level 0", newest, u64::from(limits.level0_tables).saturating_sub(1))?;
         let mut target = limits.level1_bytes;
@@ -208,6 +205,10 @@ impl World {
         };
         if let Some(cause) = stats.latched {
             self.latched = true;
+            let others = FaultKind::ERRORS.iter().filter(|kind| **kind != FaultKind::ReadError);
+            if !self.limited && others.map(|kind| self.machine.fs.stats().count(*kind)).sum::<u64>() == 0 {
+                return failure("a failed read does not latch", format!("latched: {cause}"));
+            }
             return match self.errors || self.limited {
                 true => Ok(()),
                 false => failure("errors have a cause", format!("latched: {cause}")),
