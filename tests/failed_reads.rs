@@ -8,7 +8,8 @@ use std::time::Duration;
 use recension::limits::Limits;
 use recension::sim::{CrashPolicy, FaultKind, Op, Rule, SimEnv};
 use recension::{
-    CheckDepth, Compaction, Draft, ErrorKind, Expect, Packing, Progress, Store, StoreBuilder, TableReads,
+    CheckDepth, Compaction, Draft, ErrorKind, Expect, FieldMask, Hiding, Packing, Progress, Store,
+    StoreBuilder, TableReads,
 };
 use simulated::{all, builder, text};
 
@@ -280,4 +281,33 @@ fn a_compaction_that_is_due_begins_when_the_store_is_opened() {
     let stats = store.stats().unwrap();
     assert!(stats.jobs.1 > 0 && stats.levels[0].0 < 4, "{stats:?}");
     has(&store, edits);
+}
+
+#[test]
+fn a_feed_that_met_an_error_goes_on_with_the_change_that_it_could_not_give() {
+    let env = SimEnv::new(10);
+    let store = open(&env);
+    (0..20).for_each(|edit| _ = put(&store, edit).unwrap());
+    let (entity, actor, reason) = (b"Page 2".to_vec(), "a".to_owned(), "b".to_owned());
+    let fields = FieldMask::CONTENT;
+    store.hide(Hiding { entity, first: 1, last: 1, fields, actor, reason }).unwrap();
+    store.flush().unwrap();
+    store.close().unwrap();
+    let store = open(&env);
+    fails(&env, FaultKind::ReadError, &[Op::Read], ".kv", u32::MAX);
+    let mut feed = store.changes(0).unwrap();
+    let mut given: Vec<u64> = Vec::new();
+    let error = loop {
+        match feed.next().unwrap() {
+            Ok(change) => given.push(change.sequence),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    env.fs.heal();
+    let (after, position) = (feed.cursor(), feed.position().unwrap());
+    assert_eq!(after, given.last().copied().unwrap_or(0));
+    let rest: Vec<u64> = store.resume(&position).unwrap().map(|change| change.unwrap().sequence).collect();
+    given.extend(rest);
+    assert_eq!(given, (1..=21).collect::<Vec<_>>());
 }

@@ -78,10 +78,12 @@ impl Changes {
     /// `Corrupt` or `Io` if the log cannot be read; the feed ends then.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Change>> {
         loop {
+            // Asked first: what was committed before the store was closed is still given out.
+            let over = self.is_over();
             if let Some(change) = self.next() {
                 return change.map(Some);
             }
-            if self.failed || self.is_over() {
+            if self.failed || over {
                 return Ok(None);
             }
             let (inner, cursor) = (&self.inner, self.cursor);
@@ -98,10 +100,11 @@ impl Changes {
     pub async fn next_async(&mut self) -> Result<Option<Change>> {
         poll_fn(|context| {
             for registered in [false, true] {
+                let over = self.is_over();
                 if let Some(change) = self.next() {
                     return Poll::Ready(change.map(Some));
                 }
-                if self.failed || self.is_over() {
+                if self.failed || over {
                     return Poll::Ready(Ok(None));
                 }
                 if !registered {
@@ -173,7 +176,6 @@ impl Iterator for Changes {
         let change = self.read().and_then(|logged| match logged {
             None => Ok(None),
             Some(logged) => {
-                self.cursor = logged.sequence;
                 let kind = match logged.change {
                     Logged::Annotation(annotation) => {
                         let purge = self.inner.purge(annotation.entity.as_bytes())?;
@@ -188,6 +190,8 @@ impl Iterator for Changes {
                     Logged::Erased { .. } => ChangeKind::Purged,
                 };
                 let commit_time = Timestamp(logged.commit_time);
+                // Not before: whoever goes on behind an error must meet this change again.
+                self.cursor = logged.sequence;
                 Ok(Some(Change {
                     sequence: logged.sequence,
                     commit_rest: logged.commit_rest,

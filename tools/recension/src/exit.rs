@@ -1,7 +1,7 @@
 //! How a command ends: exit codes and the words on standard error.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use recension::{Error, ErrorKind};
@@ -114,9 +114,9 @@ impl Failure {
             if let Self::Store(Error::CursorLost { last, .. }) = self {
                 object.number("last", *last);
             }
-            eprintln!("{}", object.finish());
+            tell(&object.finish());
         } else {
-            eprintln!("{program}: {self}");
+            tell(&format!("{program}: {self}"));
         }
     }
 }
@@ -142,6 +142,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Store(error)
     }
+}
+
+/// A line on standard error. If nobody reads it any more there is nobody to tell: `eprintln!` would panic, in the middle of an import for example.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// An error of standard output: a reader that went away is no error.
@@ -173,5 +178,5 @@ fn report_usage(text: &str) {
     let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let sentence = lines.join(" ");
     let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
-    eprintln!("{}", Object::new().text("error", sentence).text("kind", "usage").finish());
+    tell(&Object::new().text("error", sentence).text("kind", "usage").finish());
 }

@@ -32,7 +32,9 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(date) = text.parse::<Date>()
         && text.len() == "2024-01-31".len()
     {
-        let start = date.to_zoned(TimeZone::UTC).map_err(|error| error.to_string())?;
+        let start = date
+            .to_zoned(TimeZone::UTC)
+            .map_err(|_| format!("{text} is out of range: the last date is 9999-12-30"))?;
         return Ok(Timestamp(start.timestamp().as_microsecond()));
     }
     match text.parse::<jiff::Timestamp>() {

@@ -49,6 +49,24 @@ fn get_reads_the_past_by_sequence_time_and_date() {
 }
 
 #[test]
+fn nobody_reading_the_errors_is_no_reason_to_panic() {
+    let cli = store();
+    for (args, code) in [
+        (vec!["get", "s", "Z"], 4),
+        (vec!["get", "s", "Z", "--json"], 4),
+        (vec!["get", "--json"], 2),
+        (vec!["import", "t", "-"], 6),
+    ] {
+        let mut command = cli.command(&args);
+        let pipe = std::process::Stdio::piped;
+        let mut child = command.stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        drop(child.stderr.take());
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"{\"entity\":1}\n").ok();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{args:?}");
+    }
+}
+
+#[test]
 fn missing_things_are_told_apart() {
     let cli = store();
     assert_eq!(cli.words("get s Z --json").fails_with(4).json_error()["kind"], "not_found");

@@ -69,7 +69,7 @@ pub fn restore(world: &mut World) -> Done {
         Ok(report) => report,
         Err(error) => return failure(ORACLE, format!("{dir}: {error}")),
     };
-    let Some(model) = expected(world, &checkpoint, &report, power || remains)? else { return Ok(()) };
+    let Some(model) = expected(world, &checkpoint, &report, power)? else { return Ok(()) };
     world.coverage.count("restored");
     if report.annotations > 0 {
         world.coverage.count("restored with newer annotations");

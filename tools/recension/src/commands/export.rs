@@ -13,7 +13,7 @@ use recension::{AsOf, ChangeKind, EntityRange, Head, Revision, Store};
 use super::{note, open_to_read};
 use crate::args::{ExportArgs, FormatChoice, Global};
 use crate::convert::{Contents, Losses, record_of};
-use crate::exit::{Failure, Outcome, output};
+use crate::exit::{Failure, Outcome, output, tell};
 use crate::formats::mediawiki::{self, SiteInfo};
 use crate::formats::{Refusal, WriteError, jsonl};
 use crate::output::{Object, Out, count};
@@ -215,7 +215,7 @@ impl Export<'_> {
         }
         for (what, revisions) in &self.losses {
             if self.global.json {
-                eprintln!("{}", Object::new().text("lost", what).number("revisions", *revisions).finish());
+                tell(&Object::new().text("lost", what).number("revisions", *revisions).finish());
             } else {
                 note(
                     self.global,

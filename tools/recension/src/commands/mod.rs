@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use recension::{Error, ErrorKind, IfMissing, Store, StoreBuilder};
 
 use crate::args::{Command, Global};
-use crate::exit::Outcome;
+use crate::exit::{Outcome, tell};
 use crate::output::{Object, Out, count};
 
 /// Runs a command.
@@ -149,8 +149,8 @@ fn report_recovery(store: &Store, global: &Global) {
 /// Something worth knowing that is no failure, on standard error.
 fn note(global: &Global, text: &str) {
     if global.json {
-        eprintln!("{}", Object::new().text("note", text).finish());
+        tell(&Object::new().text("note", text).finish());
     } else {
-        eprintln!("recension: {text}");
+        tell(&format!("recension: {text}"));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::report::Summary;
 use crate::entity::shown;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Outcome, tell};
 use crate::formats::{Place, Reject};
 use crate::output::{Object, count};
 
@@ -58,7 +58,12 @@ impl Rejects {
         let Ok(file) = File::open(path) else { return Ok(Vec::new()) };
         let mut kept = Vec::new();
         for line in BufReader::new(file).lines() {
-            let Ok(line) = line else { break };
+            let line = match line {
+                Ok(line) => line,
+                // A crash cut it off in the middle of a character.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => break,
+                Err(error) => return Err(Failure::Io("cannot read the file of rejects".into(), error)),
+            };
             // A line that a crash cut off is no object.
             let Ok(object) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
             let text = |name: &str| object.get(name).and_then(serde_json::Value::as_str);
@@ -89,7 +94,7 @@ impl Rejects {
             self.told += 1;
             if self.told <= TOLD {
                 let name = entity.map(|entity| format!("{}: ", shown(entity))).unwrap_or_default();
-                eprintln!("recension: rejected: {place}: {name}{reason}");
+                tell(&format!("recension: rejected: {place}: {name}{reason}"));
             }
             return Ok(());
         };
