@@ -223,6 +223,8 @@ impl World {
         let closed = store.close();
         self.note(u64::from(closed.is_ok()));
         drop(store);
+        // Closing reads what it seals.
+        self.look_for_silent_damage();
         match closed {
             Ok(()) => self.model.observe(self.model.end().min(self.model.seen), 0),
             Err(error) if self.machine.fs.is_off() => drop(error),
