@@ -367,3 +367,41 @@ fn what_is_forgotten_is_counted_right_at_every_step_of_a_merge_and_of_reclaiming
         assert!(states.len() > 2, "{job}: {states:?}");
     }
 }
+
+#[test]
+fn what_was_written_adds_up_over_openings_that_were_closed() {
+    let env = SimEnv::new(7);
+    let open = || builder(&env).packing(Packing::WhenAsked).open().unwrap();
+    let now = |stats: &Stats| (stats.written.0 + stats.written.2 + stats.written_packs, stats.written_raw);
+    let ever = |stats: &Stats| (stats.written_ever.to_files, stats.written_ever.raw);
+
+    let store = open();
+    write(&store, 0..300);
+    let first = store.stats().unwrap();
+    assert_eq!(ever(&first), now(&first));
+    assert!(first.written_raw > 0 && first.written.0 > 0);
+    store.close().unwrap();
+
+    // Another one writes no contents, and much else.
+    let store = open();
+    let before = ever(&store.stats().unwrap());
+    assert_eq!(before.1, first.written_raw, "all contents were in it");
+    assert!(before.0 >= now(&first).0, "what closing wrote is in it, too");
+    store.compact(Compaction::Full, &mut Progress::none()).unwrap();
+    let compacted = store.stats().unwrap();
+    assert_eq!(ever(&compacted), (before.0 + now(&compacted).0, before.1));
+    assert!(compacted.written_packs > 0);
+    store.close().unwrap();
+
+    // One that was not closed is not in it, and does no harm to the rest.
+    let store = open();
+    let kept = ever(&store.stats().unwrap());
+    assert!(kept.0 >= ever(&compacted).0);
+    write(&store, 300..400);
+    let crashed = env.crash(&CrashPolicy::STRICT);
+    drop(store);
+    let store = builder(&crashed).read_only().open().unwrap();
+    let stats = store.stats().unwrap();
+    assert_eq!(ever(&stats), kept);
+    assert!(stats.written_ever.amplification().unwrap() > 0.0);
+}

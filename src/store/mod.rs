@@ -52,6 +52,7 @@ mod unpackable;
 mod upkeep;
 mod values;
 mod watch;
+mod written;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -81,6 +82,7 @@ pub use snapshot::Snapshot;
 pub use stats::{DiskUse, Stats};
 pub use ticket::Ticket;
 pub use transaction::{SnapshotHeads, Transaction};
+pub use written::Written;
 
 use inner::Inner;
 

@@ -381,11 +381,16 @@ impl Inner {
         segment.file.set_len(end).context("trim", &segment.path)?;
         segment.file.sync_data().context("sync", &segment.path)?;
         let promise = (segment.id.number, end);
-        if has_changes && self.manifest.state().promise != promise {
+        let state = self.manifest.state();
+        let mut edits = Vec::new();
+        if has_changes && state.promise != promise {
             // Nothing in the log speaks for its own end: were the file cut short later, the rest would look like a torn tail.
             // (Without changes there is nothing to lose, and the segment may be left over and removed.)
-            let promise = Edit::SetPromise { file: promise.0, offset: promise.1, sequence };
-            self.with_reserve(|| self.manifest.commit(vec![promise.clone()]))?;
+            edits.push(Edit::SetPromise { file: promise.0, offset: promise.1, sequence });
+        }
+        edits.extend(self.keep_written(&state));
+        if !edits.is_empty() {
+            self.with_reserve(|| self.manifest.commit(edits.clone()))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::forget::NotErased;
 use super::inner::Inner;
 use super::options::Packing;
 use super::put_off::PutOff;
+use super::written::Written;
 use crate::Result;
 use crate::codec::{FileId, FileKind};
 
@@ -93,6 +94,8 @@ pub struct Stats {
     pub written_packs: u64,
     /// Since opening: bytes of contents committed, uncompressed.
     pub written_raw: u64,
+    /// Over all openings that were closed, and this one: bytes written, for bytes of contents.
+    pub written_ever: Written,
     /// Since opening: flushes, compactions, seals.
     pub jobs: (u64, u64, u64),
     /// Since opening: packs made.
@@ -190,6 +193,7 @@ impl Inner {
             groups_decoded: self.cache.groups_decoded(),
             written_packs: load(&self.counters.pack_bytes),
             written_raw: load(&self.counters.raw_bytes),
+            written_ever: self.written_ever(&state),
             jobs: (
                 load(&self.counters.flushes),
                 load(&self.counters.compactions),

@@ -37,6 +37,10 @@ pub fn run(args: &StoreArgs, global: &Global, out: &mut Out) -> Outcome {
         ("metadata beside them", size(stats.value_metadata)),
         ("active segment", size(stats.active_segment_bytes)),
     ];
+    if let Some(amplification) = stats.written_ever.amplification() {
+        let written = size(stats.written_ever.to_files);
+        rows.push(("written", format!("{written} so far, {amplification:.2} for each byte of contents")));
+    }
     if stats.not_erased.annotations > 0 {
         rows.push(("forgotten, not erased", not_erased(&stats)));
     }
@@ -134,6 +138,9 @@ fn object(stats: &Stats, id: &[u8; 16]) -> Object {
     object.number("memtable_rows", stats.memtable.0).number("memtable_bytes", stats.memtable.1);
     object.number("content_bytes_raw", stats.contents.0).number("content_bytes_stored", stats.contents.1);
     object.object("lost", &pair(stats.lost));
+    object
+        .number("written_bytes", stats.written_ever.to_files)
+        .number("written_raw_bytes", stats.written_ever.raw);
     object.number("memory_budget_bytes", stats.memory_budget);
     object.number("cache_bytes", stats.cache.0).number("cache_bytes_max", stats.cache.1);
     object
