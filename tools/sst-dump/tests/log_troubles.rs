@@ -142,3 +142,15 @@ fn a_log_that_grows_is_followed_by_another_process() {
     assert!(followed.count() > 1, "{}", said.out);
     store.close().unwrap();
 }
+
+#[test]
+fn who_follows_is_told_names_as_every_verb_tells_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = open(&path);
+    store.put("a\u{0}b", Expect::Any, Draft::new("text")).unwrap();
+    store.close().unwrap();
+    let line = ["log", path.to_str().unwrap(), "--follow", "--since", "0", "--seconds", "1"];
+    let said = dump(line).ok();
+    assert!(said.out.contains("a\\u{0}b  revision 1"), "{}", said.out);
+}

@@ -10,6 +10,7 @@ use recension::log::{Frame, Position};
 use recension::model::Timestamp;
 use recension::pack::Depth;
 use recension::{LiveChangeKind, LiveChanges};
+use recension_cli::entity::shown;
 use recension_cli::exit::{Failure, Outcome};
 use recension_cli::output::{Out, count};
 use recension_cli::{Global, time};
@@ -252,9 +253,10 @@ fn follow(args: &LogArgs, env: &Env, segments: &[Summary], global: &Global, out:
             out.object(&said)?;
         } else {
             out.line(&format!(
-                "{:>8}  {}  {entity}  {what}",
+                "{:>8}  {}  {}  {what}",
                 change.sequence,
-                time::shown(change.commit_time, global)
+                time::shown(change.commit_time, global),
+                shown(entity.as_bytes())
             ))?;
         }
         out.flush()?;
