@@ -79,6 +79,8 @@ impl StoreBuilder {
         if mode == RebuildMode::DryRun {
             return Ok(report);
         }
+        // What the old manifest had removed must not come back behind the new one, which does not know of it.
+        env.fs.sync_dir(&path).context("sync", &path)?;
         Manifest::install(&env, &path, state)?;
         let store: Store = open_locked(self, env, Some(lock))?;
         report.replayed = store.open_report().replayed;

@@ -62,11 +62,10 @@ fn from_value_files(world: &mut World, keeps_manifest: bool, rng: &mut Prng) -> 
             }
         };
     }
+    let owed = if power { world.model.owed } else { world.model.owed_to_process };
     match builder(world, &machine).rebuild(RebuildMode::Apply) {
         // A store that never held anything that had to stay.
-        Err(error) if error.kind() == recension::ErrorKind::Invalid && power && world.model.owed == 0 => {
-            return Ok(());
-        }
+        Err(error) if error.kind() == recension::ErrorKind::Invalid && owed == 0 => return Ok(()),
         other => rebuilt(other)?,
     }
     world.coverage.count("rebuilt from value files");
