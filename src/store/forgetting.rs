@@ -47,7 +47,7 @@ impl Store {
         self.inner().forget(forgetting, progress)
     }
 
-    /// Destroys an entity, its name included, durably. Readers get [`Head::Purged`]; numbers go on where they were if the name is used again
+    /// Destroys an entity, its name included, durably. Readers get [`Head::Purged`](crate::Head::Purged); numbers go on where they were if the name is used again
     /// (with `Expect::Any` or the last number: `Expect::Absent` is a conflict). What is left is a hash of the name, keyed with the
     /// store's id.
     ///
@@ -80,7 +80,7 @@ impl Store {
         self.inner().retain(retention, progress)
     }
 
-    /// Writes every file anew that holds bytes of what is forgotten, without them: now, and not within [`Options::erase_within`]. Readers and
+    /// Writes every file anew that holds bytes of what is forgotten, without them: now, and not within [`Options::erase_within`](crate::Options::erase_within). Readers and
     /// writers go on meanwhile. What a reader still has open goes when he is done.
     ///
     /// # Errors
