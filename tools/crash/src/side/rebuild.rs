@@ -35,10 +35,10 @@ fn from_value_files(world: &mut World, keeps_manifest: bool, rng: &mut Prng) -> 
         CrashKind::Process => from.process_kill(),
     };
     let mut power = crash != CrashKind::Process;
+    quiet(&machine);
     if is_half_merged(&machine) {
         world.coverage.count("rebuilt from a merge that is half done");
     }
-    quiet(&machine);
     if !keeps_manifest {
         let manifests = machine.fs.files().into_iter().filter(|path| path.ends_with(".manifest"));
         for path in manifests.filter(|path| path.starts_with("/db/")) {
