@@ -36,6 +36,18 @@ fn has(store: &Store, edits: u64) {
     assert_eq!(report.findings, []);
 }
 
+/// Writes until a write is refused, which must be before there are `most`; why.
+fn until_refused(env: &SimEnv, store: &Store, edits: &mut u64, most: u64) -> recension::Error {
+    loop {
+        match put(store, *edits) {
+            Ok(_) => *edits += 1,
+            Err(error) => return error,
+        }
+        env.jobs.run_for(Duration::from_millis(100));
+        assert!(*edits < most);
+    }
+}
+
 /// From now on so many calls of these kinds about a path fail.
 fn fails(env: &SimEnv, fault: FaultKind, ops: &[Op], path: &str, count: u32) {
     env.fs.fail_when(Rule { ops: ops.to_vec(), path: path.to_owned(), skip: 0, count, fault });
@@ -80,14 +92,7 @@ fn a_segment_that_can_never_be_read_stops_writers_in_the_end_and_loses_nothing()
     env.jobs.run_for(Duration::from_secs(1));
     fails(&env, FaultKind::ReadError, &[Op::Read], ".seg", u32::MAX);
     let mut edits = 10;
-    let refused = loop {
-        match put(&store, edits) {
-            Ok(_) => edits += 1,
-            Err(error) => break error,
-        }
-        env.jobs.run_for(Duration::from_millis(100));
-        assert!(edits < 10_000);
-    };
+    let refused = until_refused(&env, &store, &mut edits, 10_000);
     assert_eq!(refused.kind(), ErrorKind::Io, "{refused}");
     assert!(refused.to_string().contains(".seg"), "{refused}");
     let stats = store.stats().unwrap();
@@ -242,14 +247,7 @@ fn a_flush_whose_table_cannot_be_read_back_is_tried_again_and_writers_are_told()
     let store = open(&env);
     fails(&env, FaultKind::ReadError, &[Op::Read], ".tab", u32::MAX);
     let mut edits = 0;
-    let refused = loop {
-        match put(&store, edits) {
-            Ok(_) => edits += 1,
-            Err(error) => break error,
-        }
-        env.jobs.run_for(Duration::from_millis(100));
-        assert!(edits < 5000);
-    };
+    let refused = until_refused(&env, &store, &mut edits, 5000);
     assert_eq!(refused.kind(), ErrorKind::Io, "{refused}");
     let stats = store.stats().unwrap();
     assert_eq!((stats.latched, stats.put_off[0].work.as_str()), (None, "flush"));

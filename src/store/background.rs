@@ -58,8 +58,6 @@ pub(crate) struct Background {
     pub(crate) unpackable: Mutex<BTreeSet<FileId>>,
     /// Segments that are sealed and wait to be packed, as of the last seal or pack.
     pub(crate) waiting_to_pack: AtomicU64,
-    /// How often in a row packing and merging were put off.
-    pub(crate) in_vain: AtomicU32,
     /// What failed and is tried again.
     pub(crate) put_off: PutOffs,
     /// Log bytes written when a writer was last slowed down for packing.
@@ -187,9 +185,6 @@ impl Inner {
             match result {
                 Ok(()) => {
                     inner.background.put_off.done(work);
-                    if work == Work::Pack {
-                        inner.background.in_vain.store(0, Ordering::Relaxed);
-                    }
                 }
                 Err(Error::Cancelled) => {}
                 Err(Error::Invalid { .. }) if inner.closed.load(Ordering::Acquire) => {}
@@ -198,9 +193,6 @@ impl Inner {
                         JobClass::Compact => probe!("background: tried again ever less often"),
                         _ if is_unreadable(&error) => probe!("background: failed read, tried again"),
                         _ => probe!("background: disk full, tried again"),
-                    }
-                    if work == Work::Pack {
-                        inner.background.in_vain.fetch_add(1, Ordering::Relaxed);
                     }
                     let delay = inner.background.put_off.again(work, &error);
                     tracing::warn!(%work, %error, ?delay, "background work is put off");

@@ -137,7 +137,7 @@ impl Inner {
         let waiting = self.background.waiting_to_pack.load(Ordering::Relaxed);
         let behind = waiting.saturating_sub(PACKS_SLOW);
         // To wait for what is put off helps nobody.
-        if behind == 0 || self.background.in_vain.load(Ordering::Relaxed) > 0 {
+        if behind == 0 || self.background.put_off.error(Work::Pack).is_some() {
             return;
         }
         let written = self.counters.log_bytes.load(Ordering::Relaxed);

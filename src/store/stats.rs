@@ -166,8 +166,8 @@ impl Stats {
 
     /// Bytes written to log, tables and packs since opening for each byte of contents committed since opening.
     pub fn write_amplification(&self) -> Option<f64> {
-        let written = self.written.0.saturating_add(self.written.2).saturating_add(self.written_packs);
-        (self.written_raw > 0).then(|| written as f64 / self.written_raw as f64)
+        let to_files = self.written.0.saturating_add(self.written.2).saturating_add(self.written_packs);
+        Written { to_files, raw: self.written_raw }.amplification()
     }
 }
 
